@@ -1,0 +1,35 @@
+import type { Tree } from "./types.ts";
+
+/** The leaves of a tree with their paths ("layer.weight"), in the order of sorted names: one order on every machine. */
+export function flattenTree<Leaf>(
+  tree: Tree<Leaf>,
+  isLeaf: (value: unknown) => value is Leaf,
+  prefix = "",
+): [path: string, leaf: Leaf][] {
+  const leaves: [string, Leaf][] = [];
+  for (const name of Object.keys(tree).sort()) {
+    const value = tree[name]!;
+    const path = prefix === "" ? name : `${prefix}.${name}`;
+    if (isLeaf(value)) leaves.push([path, value]);
+    else if (typeof value === "object" && value !== null) {
+      leaves.push(...flattenTree(value as Tree<Leaf>, isLeaf, path));
+    } else throw new TypeError(`Cannot read the tree: "${path}" is neither a leaf nor a record, got ${String(value)}`);
+  }
+  return leaves;
+}
+
+/** The same tree with `fn(leaf, path)` in place of every leaf. */
+export function mapTree<A, B>(
+  tree: Tree<A>,
+  isLeaf: (value: unknown) => value is A,
+  fn: (leaf: A, path: string) => B,
+  prefix = "",
+): Tree<B> {
+  const result: Record<string, B | Tree<B>> = {};
+  for (const name of Object.keys(tree).sort()) {
+    const value = tree[name]!;
+    const path = prefix === "" ? name : `${prefix}.${name}`;
+    result[name] = isLeaf(value) ? fn(value, path) : mapTree(value as Tree<A>, isLeaf, fn, path);
+  }
+  return result;
+}
