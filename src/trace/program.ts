@@ -1,0 +1,134 @@
+import type { Shape, ShapeTree } from "../core/types.ts";
+import { flattenTree } from "../core/tree.ts";
+import { checkCount, formatShape, sizeOf } from "../core/shape.ts";
+import { Node, type Sym, topological, Trace } from "./graph.ts";
+import { jvp } from "./differentiate.ts";
+import { misuse } from "./misuse.ts";
+import { provePattern, type Structure } from "./pattern.ts";
+import { reshape } from "./build.ts";
+
+/** One parameter of a step: its path in the tree, and the leaf that stands for it. */
+export interface ParameterLeaf {
+  readonly path: string;
+  readonly shape: Shape;
+  readonly leaf: Node;
+}
+
+/** A recurrence `h' = f(h, x; p, t)` as a graph: what `trace/` knows of a user's step, and all that engines need. */
+export interface StepProgram {
+  readonly name: string;
+  readonly trace: Trace;
+  /** D */
+  readonly state: number;
+  /** I */
+  readonly input: number;
+  readonly params: readonly ParameterLeaf[];
+  readonly h: Node;
+  readonly x: Node;
+  readonly t: Node;
+  /** f, `[D]` */
+  readonly output: Node;
+  /** The leaf δ `[D]` of the linear part G δ of a sweep. */
+  readonly delta: Node;
+  /** `∂f/∂h · δ`, null if provably zero. */
+  readonly tangent: Node | null;
+  /** Where ∂f/∂h may be non-zero. */
+  readonly structure: Structure;
+  /** The same along elementwise paths only: the states that belong to one unit. */
+  readonly units: Structure;
+  /** Whether ∂f/∂h is free of h: Newton's method then needs one sweep. */
+  readonly affine: boolean;
+}
+
+/** What a step function is given, all symbolic. */
+export interface StepArguments {
+  readonly h: Sym;
+  readonly x: Sym;
+  // Its fields are those of the step's own params; step.ts gives them their types.
+  // deno-lint-ignore no-explicit-any
+  readonly p: any;
+  readonly t: Sym;
+}
+
+/** A step before it is traced. */
+export interface TraceSpec {
+  readonly name: string;
+  readonly state: number;
+  readonly input: number;
+  readonly params: ShapeTree;
+  step(args: StepArguments): Sym;
+}
+
+/** Whether `value` is a shape of at most two axes. */
+function isShape(value: unknown): value is Shape {
+  return Array.isArray(value);
+}
+
+/** Runs a step function once on symbols and keeps what it did. */
+export function traceStep(spec: TraceSpec): StepProgram {
+  const { name, state, input } = spec;
+  const context = `Cannot define "${name}"`;
+  checkCount(context, "state", state, 1);
+  checkCount(context, "input", input, 0);
+  const trace = new Trace(name);
+  const params = flattenTree<Shape>(spec.params, isShape).map(([path, shape]): ParameterLeaf => {
+    if (shape.length > 2 || !shape.every((axis) => Number.isSafeInteger(axis) && axis > 0)) {
+      throw new RangeError(
+        `${context}: parameter "${path}" must have at most two axes of at least 1, got ${formatShape(shape)}`,
+      );
+    }
+    return { path, shape: [...shape], leaf: trace.leaf(path, [...shape]) };
+  });
+  const h = trace.leaf("h", [state]);
+  const x = trace.leaf("x", [input]);
+  const t = trace.leaf("t", []);
+  const delta = trace.leaf("delta", [state]);
+  return trace.run(() => {
+    const p = parameterTree(spec.params, params, name);
+    const result = spec.step({ h, x, p, t });
+    if (!(result instanceof Node) || result.trace !== trace) {
+      throw misuse(
+        name,
+        `the step returned ${result instanceof Node ? "a value of another trace" : String(result)}`,
+        "return the next state made by ops from h, x, p and t",
+      );
+    }
+    if (sizeOf(result.shape) !== state || result.shape.length > 1) {
+      throw misuse(
+        name,
+        `the step returned shape ${formatShape(result.shape)}, but state is ${state}`,
+        "return a vector of as many elements as state, for instance with concat(...)",
+      );
+    }
+    const output = reshape(result, [state]);
+    const tangent = jvp([output], new Map([[h, delta]]))[0]!;
+    const affine = tangent === null || !topological([tangent]).includes(h);
+    const structure = provePattern(output, h);
+    const units = provePattern(output, h, true);
+    return { name, trace, state, input, params, h, x, t, output, delta, tangent, structure, units, affine };
+  });
+}
+
+/** The leaves in the tree of their shapes; an unknown name is an error at once, not `undefined` later. */
+function parameterTree(shapes: ShapeTree, params: readonly ParameterLeaf[], name: string, prefix = ""): unknown {
+  const record: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(shapes)) {
+    const path = prefix === "" ? key : `${prefix}.${key}`;
+    record[key] = isShape(value)
+      ? params.find((parameter) => parameter.path === path)!.leaf
+      : parameterTree(value as ShapeTree, params, name, path);
+  }
+  return new Proxy(record, {
+    get(target, key) {
+      if (typeof key === "string" && !Object.hasOwn(target, key)) {
+        const known = Object.keys(target).join(", ") || "none";
+        throw misuse(
+          name,
+          `there is no parameter "${prefix === "" ? key : `${prefix}.${key}`}"`,
+          `declared are: ${known}`,
+        );
+      }
+      return Reflect.get(target, key);
+    },
+  });
+}

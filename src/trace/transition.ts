@@ -1,0 +1,140 @@
+import { createRandom } from "../core/random.ts";
+import { addMaybe } from "./elementwise.ts";
+import { broadcast, columns, concat, elementwise, matvecTransposed, mul, neg, pad, slice } from "./build.ts";
+import { jvp } from "./differentiate.ts";
+import type { Node } from "./graph.ts";
+import { topological } from "./graph.ts";
+import { entriesAlong, structuredJacobian } from "./jacobian.ts";
+import type { BlockLayout } from "./pattern.ts";
+import type { StepProgram } from "./program.ts";
+
+/** The matrix G[t] of a sweep, as data: every method is one of these. */
+export interface Transition {
+  /** `sequential` has no sweep: h[t-1] is exact when h[t] is computed. */
+  readonly kind: "sequential" | "zero" | "identity" | "diagonal" | "block" | "dense";
+  /** k: G becomes (1 - k) G, after clipping. */
+  readonly scale: number;
+  /** c: entries of G are clipped to [-c, c]; Infinity for none. */
+  readonly clip: number;
+  /** block: the size of the blocks, and which states share one. */
+  readonly block?: number;
+  readonly layout?: BlockLayout;
+  /** diagonal: estimated as the mean of z ∘ (J z) over so many random signs z, the same in every sweep. */
+  readonly probes?: number;
+  readonly seed?: number;
+}
+
+/** `G δ`, the linear part of a sweep, as a graph over h and the step's `delta`; null means zero. */
+export function transitionAction(program: StepProgram, transition: Transition): Node | null {
+  const { kind, scale, clip } = transition;
+  const { delta, trace } = program;
+  return trace.run(() => {
+    let action: Node | null;
+    if (kind === "sequential" || kind === "zero") action = null;
+    else if (kind === "identity") action = delta;
+    else if (kind === "dense" && clip === Infinity) action = program.tangent;
+    else if (kind === "dense") action = maskedAction(program, clip, null);
+    else if (kind === "block") action = blockAction(program, transition);
+    else {
+      const diagonal = diagonalOf(program, transition);
+      action = diagonal && mul(clipEntries(diagonal, clip), delta);
+    }
+    return action && mul(action, trace.constant(1 - scale));
+  });
+}
+
+/** Entries within ±clip. */
+function clipEntries(entries: Node, clip: number): Node {
+  if (clip === Infinity) return entries;
+  const bound = entries.trace.constant(clip);
+  return elementwise("max", [elementwise("min", [entries, bound]), neg(bound)]);
+}
+
+/** The diagonal of ∂f/∂h, exact or estimated. */
+function diagonalOf(program: StepProgram, { probes, seed = 0 }: Transition): Node | null {
+  const { output, h, delta, tangent, state, trace } = program;
+  if (tangent === null) return null;
+  if (probes !== undefined) {
+    const random = createRandom(seed);
+    const signs = Float64Array.from({ length: probes * state }, () => (random.uniform() < 0.5 ? -1 : 1));
+    return weightedColumns(program, signs, 1 / probes);
+  }
+  if (program.structure.kind === "diagonal") {
+    return jvp([output], new Map([[h, broadcast(trace.constant(1), [state])]]))[0]!;
+  }
+  const terms = structuredJacobian(output, h);
+  return terms === null ? weightedColumns(program, identity(delta.size), 1) : entriesAlong(terms, 0, 0, 1, state);
+}
+
+const identity = (size: number): Float64Array =>
+  Float64Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));
+
+/** Row c is `∂f/∂h · seeds[c]`. */
+function jacobianColumns({ tangent, h, delta }: StepProgram, seeds: Float64Array): Node {
+  // What the columns share is computed before their loop: all that depends on h but not on the seed.
+  const order = topological([tangent!]);
+  const varying = new Set<Node>([delta]);
+  for (const node of order) if (node.args.some((arg) => varying.has(arg))) varying.add(node);
+  const captured = new Set<Node>([h]);
+  for (const node of varying) {
+    for (const arg of node.args) if (!varying.has(arg) && arg.op !== "constant") captured.add(arg);
+  }
+  return columns(tangent!, delta, seeds, [...captured]);
+}
+
+/** `weight Σ_c seeds[c] ∘ (∂f/∂h · seeds[c])`: the diagonal from unit seeds, its estimate from random signs. */
+function weightedColumns(program: StepProgram, seeds: Float64Array, weight: number): Node {
+  const count = seeds.length / program.state;
+  const table = program.trace.constant(seeds, [count, program.state]);
+  const ones = broadcast(program.trace.constant(weight), [count]);
+  return matvecTransposed(mul(table, jacobianColumns(program, seeds)), ones);
+}
+
+/** `(mask ∘ clip(∂f/∂h)) δ` through all columns; `mask` says which entries (row i, column j) take part. */
+function maskedAction(
+  program: StepProgram,
+  clip: number,
+  mask: ((i: number, j: number) => boolean) | null,
+): Node | null {
+  const { delta, state, tangent, trace } = program;
+  if (tangent === null) return null;
+  let transposed = clipEntries(jacobianColumns(program, identity(state)), clip);
+  if (mask !== null) {
+    const kept = Float64Array.from(
+      { length: state * state },
+      (_, e) => (mask(e % state, Math.floor(e / state)) ? 1 : 0),
+    );
+    transposed = mul(trace.constant(kept, [state, state]), transposed);
+  }
+  return matvecTransposed(transposed, delta);
+}
+
+/** The blocks of ∂f/∂h times δ: plane by plane where the Jacobian is structured. */
+function blockAction(program: StepProgram, { block, layout, clip }: Transition): Node | null {
+  const { delta, state, output, h } = program;
+  const size = block!;
+  const units = state / size;
+  const strided = layout === "strided";
+  const terms = structuredJacobian(output, h);
+  if (terms === null) {
+    const unit = (i: number): number => strided ? i % units : Math.floor(i / size);
+    return maskedAction(program, clip, (i, j) => unit(i) === unit(j));
+  }
+  const [offset, step] = strided ? [units, 1] : [1, size];
+  const rows: (Node | null)[] = [];
+  for (let p = 0; p < size; p++) {
+    let row: Node | null = null;
+    for (let q = 0; q < size; q++) {
+      const plane = entriesAlong(terms, p * offset, q * offset, step, units);
+      if (plane !== null) row = addMaybe(row, mul(clipEntries(plane, clip), slice(delta, q * offset, units, step)));
+    }
+    rows.push(row);
+  }
+  if (rows.every((row) => row === null)) return null;
+  if (strided) {
+    const zero = broadcast(program.trace.constant(0), [units]);
+    return concat(rows.map((row) => row ?? zero));
+  }
+  // Row u of the answer holds unit u: interleave the planes.
+  return rows.reduce((all, row, p) => addMaybe(all, row && pad(row, p, state, size)), null);
+}
