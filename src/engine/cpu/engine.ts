@@ -1,0 +1,133 @@
+import type { DType, HostArray } from "../../core/types.ts";
+import type {
+  CopyRows,
+  Engine,
+  MapJob,
+  MatmulJob,
+  Memory,
+  ReduceJob,
+  ScanJob,
+  SweepJob,
+  SweepRun,
+  Verdict,
+} from "../engine.ts";
+import { hoist } from "../../trace/stages.ts";
+import { allocateArray, arrayOf } from "./memory.ts";
+import { matmul, reduce } from "./arrays.ts";
+import { scan } from "./scan.ts";
+import { CpuRun } from "./sweeps.ts";
+import { stepKernels } from "./step_kernels.ts";
+
+/** Bytes of working memory beyond which a solve goes on in windows. */
+const WORKING_BYTES = 2 ** 30;
+
+/** The CPU engine: typed arrays and generated JavaScript; work is done when it is asked for. */
+export class CpuEngine implements Engine {
+  readonly backend = "cpu";
+  readonly description: string;
+
+  constructor(readonly dtype: "f32" | "f64") {
+    this.description = `CPU, one thread, generated JavaScript, ${dtype}`;
+  }
+
+  upload(data: HostArray, label = "a tensor"): Memory {
+    const dtype = data instanceof Uint32Array ? "u32" : data instanceof Int32Array ? "i32" : this.dtype;
+    const memory = allocateArray(dtype, data.length, label);
+    memory.array.set(data);
+    return memory;
+  }
+
+  allocate(dtype: DType, length: number, label = "a tensor"): Memory {
+    return allocateArray(dtype, length, label);
+  }
+
+  read(memory: Memory): Promise<HostArray> {
+    return Promise.resolve(arrayOf(memory).slice());
+  }
+
+  copy(from: Memory, to: Memory, { fromStart, fromStride, toStart, toStride, width, rows }: CopyRows): void {
+    const [source, target] = [arrayOf(from), arrayOf(to)];
+    for (let r = 0; r < rows; r++) {
+      const first = fromStart + r * fromStride;
+      target.set(source.subarray(first, first + width), toStart + r * toStride);
+    }
+  }
+
+  free(_memory: Memory): void {
+    // The garbage collector's work.
+  }
+
+  map(job: MapJob): void {
+    const { program, batch, time } = job;
+    const transition = { kind: "zero", scale: 0, clip: Infinity } as const;
+    const kernels = stepKernels(program, transition, this.dtype);
+    const { stages } = kernels;
+    const zeros = new Float64Array(program.state);
+    const arrays = {
+      params: job.params.map(arrayOf),
+      shared: new Float64Array(stages.sharedSize),
+      hoisted: new Float64Array(stages.hoistedSize * time),
+      xs: job.xs === null ? zeros : arrayOf(job.xs),
+    };
+    kernels.shared(arrays, arrays.shared, zeros, { z: 0, x: 0, out: 0, h: 0, t: 0 }, stages.shared.length > 0 ? 1 : 0);
+    for (let b = 0; b < batch; b++) {
+      const x = b * time * program.input;
+      kernels.hoist(
+        arrays,
+        arrays.hoisted,
+        zeros,
+        { z: 0, x, out: 0, h: 0, t: 0 },
+        stages.hoisted.length > 0 ? time : 0,
+      );
+      const out = b * time * program.state;
+      kernels.value(arrays, arrayOf(job.out), arrayOf(job.h), { z: 0, x, out, h: b * program.state, t: 0 }, time);
+    }
+  }
+
+  scan(job: ScanJob): void {
+    scan(job);
+  }
+
+  matmul(job: MatmulJob): void {
+    matmul(job);
+  }
+
+  reduce(job: ReduceJob): void {
+    reduce(job);
+  }
+
+  affordableWindow({ program, transition, batch, time }: Omit<SweepJob, "window" | "ys">): number {
+    if (transition.kind === "sequential") return time;
+    const { hoistedSize } = hoist([program.output], program);
+    const bytesPerStep = batch * (hoistedSize + program.state) * (this.dtype === "f32" ? 4 : 8);
+    return Math.max(1, Math.min(time, Math.floor(WORKING_BYTES / bytesPerStep)));
+  }
+
+  beginRun(job: SweepJob): SweepRun {
+    return new CpuRun(job, this.dtype);
+  }
+
+  enterWindow(run: SweepRun, start: number, length: number): void {
+    (run as CpuRun).enterWindow(start, length);
+  }
+
+  sweep(run: SweepRun): "done" | "running" {
+    return (run as CpuRun).sweep();
+  }
+
+  verdict(run: SweepRun): Promise<Verdict> {
+    return Promise.resolve((run as CpuRun).verdict());
+  }
+
+  measureError(run: SweepRun): void {
+    (run as CpuRun).measureError();
+  }
+
+  endRun(_run: SweepRun): void {
+    // The garbage collector's work.
+  }
+
+  dispose(): Promise<void> {
+    return Promise.resolve();
+  }
+}

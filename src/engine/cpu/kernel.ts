@@ -1,0 +1,70 @@
+import type { HostArray } from "../../core/types.ts";
+import type { Node } from "../../trace/graph.ts";
+import { memory, type Place, printJs, type Resources } from "../../trace/print_js.ts";
+import type { StepProgram } from "../../trace/program.ts";
+import type { Slot, Stages } from "../../trace/stages.ts";
+
+/** The functions that printed code calls, and the stable forms of those that Math lacks. */
+const PRELUDE = `
+const { exp, log, sqrt, sin, cos, tanh, abs, sign, pow, max, min, log1p, fround } = Math;
+const sigmoid = (a) => 1 / (1 + exp(-a));
+const softplus = (a) => max(a, 0) + log1p(exp(-abs(a)));
+`;
+
+/** The arrays that a kernel reads, in the order in which it takes them; rows advance along (b, t). */
+export interface KernelArrays {
+  readonly params: readonly HostArray[];
+  /** Values from parameters alone. */
+  readonly shared: HostArray;
+  /** Hoisted values, one row per (b, t). */
+  readonly hoisted: HostArray;
+  readonly xs: HostArray;
+}
+
+/** Places of all that a kernel finds in memory: parameters, shared and hoisted values, and the row of x. */
+export function inputPlaces(program: StepProgram, stages: Stages): Map<Node, Place> {
+  const places = new Map<Node, Place>();
+  for (const [i, { leaf }] of program.params.entries()) places.set(leaf, memory(`P${i}`));
+  const put = (slots: readonly Slot[], name: string, base: string): void => {
+    for (const { node, offset } of slots) places.set(node, memory(name, base, offset));
+  };
+  put(stages.shared, "S", "");
+  put(stages.hoisted, "Z", "z");
+  places.set(program.x, memory("X", "x"));
+  places.set(program.t, { kind: "same", text: "t" });
+  return places;
+}
+
+/** Prints `outputs` into a body, with the resources that it needs; the caller has `reserved` words of scratch. */
+export function printBody(
+  outputs: readonly Node[],
+  places: Map<Node, Place>,
+  reserved = 0,
+): { lines: string[]; use: Resources } {
+  const use: Resources = { scratch: reserved, constants: [] };
+  return { lines: printJs(outputs, places, use), use };
+}
+
+/** Text that unpacks {@linkcode KernelArrays} named `arrays`. */
+export function unpack(program: StepProgram): string {
+  const params = program.params.map((_, i) => `P${i} = arrays.params[${i}]`);
+  return `const ${[...params, "S = arrays.shared", "Z = arrays.hoisted", "X = arrays.xs"].join(", ")};`;
+}
+
+/**
+ * Compiles the text of a kernel. Its text is made from a graph of known operations and numbers, never from strings of a
+ * user. Scratch memory is allocated here, once; arithmetic is in f64 and rounded where it is stored.
+ */
+export function compileKernel<F>(name: string, parameters: string, body: readonly string[], use: Resources): F {
+  const constants = use.constants.map((_, i) => `K${i} = constants[${i}]`).join(", ");
+  const source = [
+    '"use strict";',
+    PRELUDE,
+    `const W = new Float64Array(${use.scratch});`,
+    constants === "" ? "" : `const ${constants};`,
+    `return function ${name}(${parameters}) {`,
+    ...body,
+    "};",
+  ].join("\n");
+  return new Function("constants", source)(use.constants) as F;
+}

@@ -1,0 +1,28 @@
+import type { DType, HostArray } from "../../core/types.ts";
+import { DeviceError } from "../../core/errors.ts";
+import type { Memory } from "../engine.ts";
+
+/** Memory of the CPU engine: a typed array. */
+export interface CpuMemory extends Memory {
+  readonly array: HostArray;
+}
+
+const CONSTRUCTORS = { f32: Float32Array, f64: Float64Array, u32: Uint32Array, i32: Int32Array } as const;
+
+/** Zeroed memory. */
+export function allocateArray(dtype: DType, length: number, label: string): CpuMemory {
+  try {
+    return { dtype, length, array: new CONSTRUCTORS[dtype](length) };
+  } catch (cause) {
+    const bytes = length * CONSTRUCTORS[dtype].BYTES_PER_ELEMENT;
+    throw new DeviceError(
+      `Cannot allocate ${label}: ${bytes} bytes are more than this machine gives; solve in windows or smaller batches`,
+      { cause },
+    );
+  }
+}
+
+/** The array behind memory that this engine made. */
+export function arrayOf(memory: Memory): HostArray {
+  return (memory as CpuMemory).array;
+}

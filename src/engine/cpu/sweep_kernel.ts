@@ -1,0 +1,127 @@
+import type { HostArray } from "../../core/types.ts";
+import type { Node } from "../../trace/graph.ts";
+import { memory, type Place, read, UNROLL } from "../../trace/print_js.ts";
+import type { StepProgram } from "../../trace/program.ts";
+import type { Stages } from "../../trace/stages.ts";
+import { HUGE } from "../verdict.ts";
+import { compileKernel, inputPlaces, type KernelArrays, printBody, unpack } from "./kernel.ts";
+
+/** What a kernel reports of one sequence. */
+export interface SweepReport {
+  /** The largest update in units of the tolerance; of `measure` the largest |e|. */
+  worst: number;
+  /** Entries that were replaced by the policy for non-finite iterates. */
+  resets: number;
+  /** Steps from the first on that are known to be exact. */
+  exact: number;
+  /** The step at which the true trajectory is not finite, or -1. */
+  failed: number;
+}
+
+/** Where the rows of one sequence begin in each array, and the rows `from` to `to` to be done. */
+export interface SweepRange {
+  z: number;
+  x: number;
+  old: number;
+  out: number;
+  guess: number;
+  start: number;
+  from: number;
+  to: number;
+  /** t of row `from` */
+  t: number;
+}
+
+/** One sweep over one sequence: the fold form of the scan, from the exact state in `start`. */
+export type SweepKernel = (
+  arrays: KernelArrays,
+  OLD: HostArray,
+  OUT: HostArray,
+  GUESS: HostArray,
+  START: HostArray,
+  range: SweepRange,
+  tolerance: { readonly atol: number; readonly rtol: number },
+  report: SweepReport,
+) => void;
+
+/**
+ * - `sequential`: h⁺[t] = f(h⁺[t-1])
+ * - `sweep`: h⁺[t] = f(h[t-1]) + G[t] (h⁺[t-1] - h[t-1]), in place, with the policy for non-finite entries
+ * - `measure`: the same without writing; the largest |h⁺ - h| is the first-order error of h
+ */
+export type SweepMode = "sequential" | "sweep" | "measure";
+
+/**
+ * Compiles one sweep. A serial machine needs no products of Jacobians: the fold applies G[t] to one vector δ, so full
+ * Newton costs one Jacobian-vector product a step (about twice f), and nothing of size T·D² exists.
+ *
+ * Reads D + Z words and writes D a step; f, G δ and about 6 D operations.
+ */
+export function compileSweep(
+  program: StepProgram,
+  stages: Stages,
+  action: Node | null,
+  mode: SweepMode,
+  dtype: "f32" | "f64",
+): SweepKernel {
+  const { state, h, delta, output } = program;
+  const places = inputPlaces(program, stages);
+  const short = state <= UNROLL;
+  const locals = (prefix: string): Place => ({
+    kind: "locals",
+    texts: Array.from({ length: state }, (_, i) => `${prefix}${i}`),
+  });
+  const hPlace = short ? locals("h") : memory("W", "", 0);
+  const dPlace = short ? locals("d") : memory("W", "", state);
+  places.set(h, hPlace).set(delta, dPlace);
+  const { lines, use } = printBody(action === null ? [output] : [output, action], places, short ? 0 : 2 * state);
+  const [f, g] = [places.get(output)!, action && places.get(action)!];
+  const round = (text: string): string => (dtype === "f32" ? `fround(${text})` : text);
+  const element = (i: number | string): string => {
+    const [hi, di] = [read(hPlace, i), read(dPlace, i)];
+    const target = `OUT[o + ${i}]`;
+    if (mode === "sequential") {
+      return `v = ${round(read(f, i))}; if (v - v !== 0) bad = true; ${target} = v; ${hi} = v;`;
+    }
+    const linear = g === null ? "" : `g = ${read(g, i)}; if (g - g !== 0) { g = 0; resets++; } v += g;`;
+    const was = `was = OLD[q + ${i}];`;
+    const advance = `${hi} = was; ${di} = v - was;`;
+    if (mode === "measure") {
+      return `v = ${read(f, i)}; ${linear} ${was} e = abs(v - was); if (!(e <= worst)) worst = e; ${advance}`;
+    }
+    return `v = ${read(f, i)};
+      if (exact) { v = ${round("v")}; if (v - v !== 0) bad = true; }
+      else { ${linear} v = ${round("v")}; if (!(v <= ${HUGE} && v >= ${-HUGE})) { v = GUESS[u + ${i}]; resets++; } }
+      ${was} e = abs(v - was);
+      if (e !== 0) { same = false; e /= atol + rtol * abs(v); if (e > worst) worst = e; }
+      ${target} = v; ${advance}`;
+  };
+  const each = (emit: (i: number | string) => string): string =>
+    short
+      ? Array.from({ length: state }, (_, i) => emit(i)).join("\n")
+      : `for (let i = 0; i < ${state}; i++) {\n${emit("i")}\n}`;
+  const body = [
+    unpack(program),
+    "const { atol, rtol } = tolerance, { from, to } = range;",
+    `let z = range.z + from * ${stages.hoistedSize}, x = range.x + from * ${program.input}, t = range.t + from;`,
+    `let o = range.out + from * ${state}, q = range.old + from * ${state}, u = range.guess + from * ${state};`,
+    short ? `let ${Array.from({ length: state }, (_, i) => `h${i}, d${i}`).join(", ")};` : "",
+    // The error scan continues where the window before ended: its δ comes and goes through GUESS.
+    each((i) => {
+      const delta = mode === "measure" ? `GUESS[range.guess + ${i}]` : "0";
+      return `${read(hPlace, i)} = START[range.start + ${i}]; ${read(dPlace, i)} = ${delta};`;
+    }),
+    "let exact = true, worst = 0, resets = 0, done = to, failed = -1, v = 0, g = 0, e = 0, was = 0;",
+    "for (let r = from; r < to; r++) {",
+    ...lines,
+    "let same = true, bad = false;",
+    each(element),
+    "if (bad) { failed = r; done = r; break; }",
+    mode === "sweep" ? "if (exact && !same) { exact = false; done = r + 1; }" : "",
+    `z += ${stages.hoistedSize}; x += ${program.input}; o += ${state}; q += ${state}; u += ${state}; t++;`,
+    "}",
+    mode === "measure" ? each((i) => `GUESS[range.guess + ${i}] = ${read(dPlace, i)};`) : "",
+    "report.worst = worst; report.resets = resets; report.exact = done; report.failed = failed;",
+  ];
+  return compileKernel(mode, "arrays, OLD, OUT, GUESS, START, range, tolerance, report", body, use);
+}

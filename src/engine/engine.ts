@@ -1,0 +1,171 @@
+import type { DType, HostArray } from "../core/types.ts";
+import type { StepProgram } from "../trace/program.ts";
+import type { Transition } from "../trace/transition.ts";
+import type { StoppingRule } from "./verdict.ts";
+
+/** Memory of an engine: a typed array, a GPU buffer. Only the engine that made it looks inside. */
+export interface Memory {
+  readonly dtype: DType;
+  /** In elements. */
+  readonly length: number;
+}
+
+/** A traced function over all rows (b, t): `out[b, t] = f(xs[b, t], h[b]; params, t)`. */
+export interface MapJob {
+  readonly program: StepProgram;
+  readonly params: readonly Memory[];
+  /** `(B, T, I)`, null if the step has no input */
+  readonly xs: Memory | null;
+  /** `(B, D)`: the same state for all t */
+  readonly h: Memory;
+  /** `(B, T, D)` */
+  readonly out: Memory;
+  readonly batch: number;
+  readonly time: number;
+}
+
+/** The elements that a scan combines: affine maps, by the form of their matrix. */
+export type MonoidKind = "scalar" | "diagonal" | "block" | "dense";
+
+/** `y[t] = a[t] y[t-1] + b[t]`, or with `reverse` `y[t] = a[t] y[t+1] + b[t]`; all row-major. */
+export interface ScanJob {
+  readonly monoid: MonoidKind;
+  /** `(B, T)` scalar, `(B, T, D)` diagonal, `(B, T, D/k, k, k)` block, `(B, T, D, D)` dense */
+  readonly a: Memory;
+  /** `(B, T, D)` */
+  readonly b: Memory;
+  /** `(B, D)`, null for zeros */
+  readonly h0: Memory | null;
+  /** `(B, T, D)` */
+  readonly out: Memory;
+  readonly batch: number;
+  readonly time: number;
+  readonly state: number;
+  /** k of block */
+  readonly block?: number;
+  readonly reverse: boolean;
+}
+
+/** `out = a bᵀ` or `a b`: `a (M, K)`, `b (N, K)` with `transposed`, else `(K, N)`, `out (M, N)`. */
+export interface MatmulJob {
+  readonly a: Memory;
+  readonly b: Memory;
+  readonly out: Memory;
+  readonly rows: number;
+  readonly inner: number;
+  readonly columns: number;
+  readonly transposed: boolean;
+}
+
+/** `out[o, i] = op over r of input[o, r, i]`: `(outer, length, inner)` to `(outer, inner)`. */
+export interface ReduceJob {
+  readonly op: "sum" | "max" | "max-abs";
+  readonly input: Memory;
+  readonly out: Memory;
+  readonly outer: number;
+  readonly length: number;
+  readonly inner: number;
+}
+
+/** Where a solve starts from. */
+export type Guess =
+  | { readonly kind: "zeros" | "h0" | "f0" }
+  /** A trajectory `(B, T, D)`; what is not finite in it counts as 0. */
+  | { readonly kind: "given"; readonly memory: Memory };
+
+/** One solve as data. Everything that a method is to an engine stands in `transition`. */
+export interface SweepJob {
+  readonly program: StepProgram;
+  readonly transition: Transition;
+  readonly params: readonly Memory[];
+  /** `(B, T, I)`, null if the step has no input */
+  readonly xs: Memory | null;
+  /** `(B, D)` */
+  readonly h0: Memory;
+  readonly guess: Guess;
+  /** `(B, T, D)`: receives the answer */
+  readonly ys: Memory;
+  readonly batch: number;
+  readonly time: number;
+  /** Steps per window; the state is carried from one to the next. */
+  readonly window: number;
+  readonly rule: StoppingRule;
+  readonly keepIterates: boolean;
+}
+
+/** How one sequence ended. */
+export interface SequenceVerdict {
+  readonly result: "successful" | "max-sweeps-reached" | "nonfinite";
+  /** Summed over windows. */
+  readonly sweeps: number;
+  /** nonfinite: the first t at which the true trajectory is not finite. */
+  readonly firstNonfinite?: number;
+}
+
+/** A solve under way, owned by its engine. */
+export interface SweepRun {
+  readonly job: SweepJob;
+  /** The largest update of the last sweep in units of the tolerance, NaN where only the device knows. */
+  readonly residual: number;
+  /** The iterates `(B, T, D)` kept so far, the guess first. */
+  readonly iterates: readonly Memory[];
+}
+
+/** What is known of a run at its end. */
+export interface Verdict {
+  readonly sequences: readonly SequenceVerdict[];
+  /** The largest update after each sweep, windows one after the other. */
+  readonly residuals: readonly number[];
+  /** Per sequence `max |e|`, `e[t] = J[t] e[t-1] + r[t]`, where it was measured. */
+  readonly errorBound?: readonly number[];
+  readonly gpuMs?: Readonly<Record<string, number>>;
+}
+
+/**
+ * What a machine can do: a handful of primitives, each a description plus memory. Nothing here names a method, a cell or
+ * a kernel. No call waits: work is queued in order, and only `read`, `verdict` and `dispose` return promises.
+ */
+export interface Engine {
+  readonly backend: "cpu" | "webgpu";
+  readonly dtype: "f32" | "f64";
+  readonly description: string;
+
+  /** Copies `data` to the machine, converting floats to the engine's own dtype. */
+  upload(data: HostArray, label?: string): Memory;
+  allocate(dtype: DType, length: number, label?: string): Memory;
+  /** A copy in host memory, after all queued work. */
+  read(memory: Memory): Promise<HostArray>;
+  /** Copies rows: `to[toStart + r toStride + i] = from[fromStart + r fromStride + i]`, `i < width`, `r < rows`. */
+  copy(from: Memory, to: Memory, rows: CopyRows): void;
+  free(memory: Memory): void;
+
+  map(job: MapJob): void;
+  scan(job: ScanJob): void;
+  matmul(job: MatmulJob): void;
+  reduce(job: ReduceJob): void;
+
+  /** The longest window whose working memory is affordable; a solve may ask for less. */
+  affordableWindow(job: Omit<SweepJob, "window" | "ys">): number;
+  beginRun(job: SweepJob): SweepRun;
+  /** Hoists and guesses for steps `start` to `start + length`; sequences that failed before stay failed. */
+  enterWindow(run: SweepRun, start: number, length: number): void;
+  /** One linearise + scan + residual. "done": no sequence is running; "later": only the device knows. */
+  sweep(run: SweepRun): "done" | "running" | "later";
+  verdict(run: SweepRun): Promise<Verdict>;
+  /** The scan of `Verdict.errorBound` over the present window, to be asked for after its last sweep. */
+  measureError(run: SweepRun): void;
+  /** Frees all that the run took, except `ys` and its iterates. */
+  endRun(run: SweepRun): void;
+
+  dispose(): Promise<void>;
+}
+
+/** The rows of a strided copy, in elements. */
+export interface CopyRows {
+  readonly fromStart: number;
+  readonly fromStride: number;
+  readonly toStart: number;
+  readonly toStride: number;
+  readonly width: number;
+  readonly rows: number;
+}

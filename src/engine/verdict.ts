@@ -1,0 +1,51 @@
+/** When a sequence counts as solved; the same numbers for every method and engine. */
+export interface StoppingRule {
+  readonly atol: number;
+  readonly rtol: number;
+  /** One exact Newton sweep solves the problem: the step is affine in h and G is its Jacobian. */
+  readonly affine: boolean;
+  /** In units of the tolerance: an update this small is rounding, whatever the ratio. */
+  readonly floor: number;
+}
+
+/** Entries of an iterate beyond this are replaced by the guess, as DEER clips them (arXiv 2309.12252). */
+export const HUGE = 1e8;
+
+/** The ratio of updates that a first sweep is assumed to have, as there is none to compare with. */
+export const FIRST_RATIO = 0.9;
+
+/** What the rule has seen of one sequence within one window. */
+export interface UpdateHistory {
+  /** Sweeps so far. */
+  sweeps: number;
+  /** The last update `max |h⁺ - h| / (atol + rtol |h⁺|)`. */
+  last: number;
+  /** The ratio of the last two updates. */
+  ratio: number;
+}
+
+/** A sequence before its first sweep. */
+export function createHistory(): UpdateHistory {
+  return { sweeps: 0, last: NaN, ratio: NaN };
+}
+
+/**
+ * Takes the update `e` of a sweep into the history and says whether the sequence is solved:
+ *
+ *     e ≤ 1  and  e ρ / (1 - ρ) ≤ 1,   ρ the larger of the last two ratios e[k] / e[k-1]
+ *
+ * An update alone says little where convergence is linear: what is still to come is e (ρ + ρ² + ...). Newton's method
+ * has a tiny ρ near the solution and pays nothing. Updates of the size of rounding need no ratio. A sweep that had to
+ * replace entries (`resets`) never counts.
+ */
+export function judge(rule: StoppingRule, history: UpdateHistory, e: number, resets: number): boolean {
+  const first = history.sweeps === 0;
+  const ratio = first ? FIRST_RATIO : e / history.last;
+  const worst = first || Number.isNaN(history.ratio) ? ratio : Math.max(ratio, history.ratio);
+  history.sweeps++;
+  history.last = e;
+  history.ratio = first ? NaN : ratio;
+  if (resets > 0) return false;
+  if (rule.affine || e <= rule.floor) return true;
+  return e <= 1 && worst < 1 && e * worst <= 1 - worst;
+}

@@ -1,0 +1,210 @@
+import { DeviceError } from "./core/errors.ts";
+import { formatShape, sizeOf } from "./core/shape.ts";
+import type { DType, HostTensor, Shape, Tree } from "./core/types.ts";
+import { describe, type Device, engineOf, scopesOf } from "./device.ts";
+import type { Memory } from "./engine/engine.ts";
+
+/** An immutable array on a device; freed by `using`, by {@linkcode tidy} or by `dispose()`. */
+export interface Tensor extends Disposable {
+  /** The type of its elements. */
+  readonly dtype: DType;
+  /** Lengths of the axes; elements are row-major. */
+  readonly shape: Shape;
+  /** Where it lives. */
+  readonly device: Device;
+  /** Frees its memory; a second call does nothing. */
+  dispose(): void;
+}
+
+/** An array on a device or in host memory: what every function of cervid takes. */
+export type TensorLike = Tensor | HostTensor;
+
+class DeviceTensor implements Tensor {
+  #memory: Memory | undefined;
+
+  constructor(readonly device: Device, readonly shape: Shape, memory: Memory, readonly label: string) {
+    this.#memory = memory;
+    scopesOf(device).at(-1)?.members.add(this);
+  }
+
+  get dtype(): DType {
+    return this.memory.dtype;
+  }
+
+  get memory(): Memory {
+    engineOf(this.device);
+    if (this.#memory === undefined) {
+      throw new DeviceError(`Cannot use ${this.label}: it was disposed; use it before its scope ends`);
+    }
+    return this.#memory;
+  }
+
+  dispose(): void {
+    const memory = this.#memory;
+    this.#memory = undefined;
+    // A disposed device has freed everything already.
+    if (memory !== undefined) ignoreDisposed(() => engineOf(this.device).free(memory));
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** What a Deno notebook shows. */
+  [Symbol.for("Jupyter.display")](): Record<string, string> {
+    return { "text/plain": `Tensor ${formatShape(this.shape)} on ${this.device.backend}` };
+  }
+}
+
+function ignoreDisposed(fn: () => void): void {
+  try {
+    fn();
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+  }
+}
+
+/** Whether `value` is a tensor on a device. */
+export function isTensor(value: unknown): value is Tensor {
+  return value instanceof DeviceTensor;
+}
+
+/** Whether `value` looks like an array: a tensor, or host data with a shape. */
+export function isTensorLike(value: unknown): value is TensorLike {
+  return isTensor(value) || (typeof value === "object" && value !== null && "data" in value && "shape" in value);
+}
+
+/** The memory of a tensor; a DeviceError if it was disposed. */
+export function memoryOf(value: Tensor): Memory {
+  if (!isTensor(value)) {
+    throw new TypeError(`Cannot use the tensor: expected one made by tensor(), got ${describe(value)}`);
+  }
+  return (value as DeviceTensor).memory;
+}
+
+/** A tensor around memory that an engine made. */
+export function wrapMemory(device: Device, shape: Shape, memory: Memory, label: string): Tensor {
+  return new DeviceTensor(device, shape, memory, label);
+}
+
+/** Throws unless `value` is host data whose length fits its shape. */
+export function checkHost(value: HostTensor, context: string): void {
+  const { data, shape } = value;
+  const isArray = data instanceof Float32Array || data instanceof Float64Array || data instanceof Uint32Array ||
+    data instanceof Int32Array;
+  if (!isArray) {
+    throw new TypeError(
+      `${context}: data must be a Float32Array, Float64Array, Uint32Array or Int32Array, got ${describe(data)}`,
+    );
+  }
+  if (!Array.isArray(shape) || !shape.every((axis) => Number.isSafeInteger(axis) && axis >= 0)) {
+    throw new TypeError(`${context}: shape must be an array of whole numbers, got ${describe(shape)}`);
+  }
+  if (sizeOf(shape) !== data.length) {
+    throw new TypeError(
+      `${context}: shape ${formatShape(shape)} needs ${sizeOf(shape)} elements, got ${data.length}`,
+    );
+  }
+}
+
+/**
+ * Copies host data to a device; floats become the device's dtype, integers stay.
+ *
+ * @param label names the tensor in error messages.
+ * Throws a `TypeError` if data and shape do not fit, a {@linkcode DeviceError} if the device is disposed or full.
+ *
+ * @example
+ * ```ts
+ * import { openDevice, tensor, toHost } from "@cervid/cervid";
+ *
+ * await using device = await openDevice({ backend: "cpu" });
+ * using a = tensor(device, { data: new Float32Array([1, 2, 3, 4]), shape: [2, 2] });
+ * console.log((await toHost(a)).data); // Float32Array [1, 2, 3, 4]
+ * ```
+ */
+export function tensor(device: Device, value: HostTensor, label = "a tensor"): Tensor {
+  const engine = engineOf(device);
+  if (!isTensorLike(value)) {
+    throw new TypeError(`Cannot make ${label}: expected { data, shape }, got ${describe(value)}`);
+  }
+  if (isTensor(value)) throw new TypeError(`Cannot make ${label}: it is a tensor already; read it with toHost() first`);
+  checkHost(value, `Cannot make ${label}`);
+  return new DeviceTensor(device, [...value.shape], engine.upload(value.data, label), label);
+}
+
+/**
+ * A copy of a tensor in host memory: a `Float64Array` from an f64 device, a `Float32Array` from an f32 one, integers as
+ * they are. Waits for the device. Throws a {@linkcode DeviceError} if the tensor was disposed.
+ *
+ * @example
+ * ```ts
+ * import { openDevice, tensor, toHost } from "@cervid/cervid";
+ *
+ * await using device = await openDevice({ backend: "cpu", dtype: "f64" });
+ * using a = tensor(device, { data: new Float32Array([0.5]), shape: [1] });
+ * console.log((await toHost(a)).data); // Float64Array [0.5]
+ * ```
+ */
+export async function toHost(value: Tensor): Promise<HostTensor> {
+  const memory = memoryOf(value);
+  return { data: await engineOf(value.device).read(memory), shape: [...value.shape] };
+}
+
+/**
+ * Runs `fn` and disposes every tensor that was made on `device` meanwhile and that `fn` does not return, alone or inside
+ * arrays and records. Scopes nest; two scopes of one device must not overlap in time otherwise.
+ *
+ * @example
+ * ```ts
+ * import { openDevice, tensor, tidy } from "@cervid/cervid";
+ *
+ * await using device = await openDevice({ backend: "cpu" });
+ * const kept = await tidy(device, () => {
+ *   tensor(device, { data: new Float32Array(1000), shape: [1000] }); // freed
+ *   return tensor(device, { data: new Float32Array([1]), shape: [1] });
+ * });
+ * kept.dispose();
+ * ```
+ */
+export async function tidy<R>(device: Device, fn: () => R | Promise<R>): Promise<R> {
+  engineOf(device);
+  const scopes = scopesOf(device);
+  const scope = { members: new Set<Disposable>() };
+  scopes.push(scope);
+  const close = (kept: Set<unknown>): void => {
+    scopes.splice(scopes.indexOf(scope), 1);
+    for (const member of scope.members) {
+      if (kept.has(member)) scopes.at(-1)?.members.add(member);
+      else member[Symbol.dispose]();
+    }
+  };
+  try {
+    const result = await fn();
+    const kept = new Set<unknown>();
+    collect(result, kept);
+    close(kept);
+    return result;
+  } catch (error) {
+    if (scopes.includes(scope)) close(new Set());
+    throw error;
+  }
+}
+
+/** All objects reachable from `value` through arrays and plain records, and the fields of solutions. */
+function collect(value: unknown, into: Set<unknown>): void {
+  if (typeof value !== "object" || value === null || into.has(value) || ArrayBuffer.isView(value)) return;
+  into.add(value);
+  if (!isTensor(value)) { for (const field of Object.values(value)) collect(field, into); }
+}
+
+/** Whether a tree holds any device tensor; if so the device of the first. */
+export function deviceIn(tree: Tree<TensorLike> | TensorLike | undefined): Device | undefined {
+  if (tree === undefined || tree === null || typeof tree !== "object") return undefined;
+  if (isTensor(tree)) return tree.device;
+  if (isTensorLike(tree)) return undefined;
+  for (const value of Object.values(tree as Tree<TensorLike>)) {
+    const found = deviceIn(value);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
