@@ -1,0 +1,59 @@
+/**
+ * Evaluates nonlinear sequence models (RNNs, ODE steps, state-space models) in parallel over the sequence length: DEER
+ * and its relatives turn `h[t] = f(h[t-1], x[t]; p)` into a few sweeps, each of which solves a linear recurrence.
+ *
+ * @example A GRU over 1000 steps by Newton's method, with the answer of the sequential loop
+ * ```ts
+ * import { gru, openDevice, solve, toHost } from "@cervid/cervid";
+ *
+ * await using device = await openDevice();
+ * const cell = gru({ input: 2, hidden: 16 });
+ * const params = cell.init(device, { seed: 0 });
+ * const xs = { data: Float32Array.from({ length: 2000 }, (_, i) => Math.sin(i / 9)), shape: [1000, 2] };
+ *
+ * using solution = await solve(cell, { params, xs }, { method: "deer" });
+ * console.log(solution.result, solution.stats.sweeps, (await toHost(solution.yT)).data);
+ * ```
+ *
+ * @module
+ */
+export type { DType, HostArray, HostTensor, Shape, ShapeTree, Tree } from "./src/core/types.ts";
+export { DeviceError, TraceError } from "./src/core/errors.ts";
+export { type Device, type DeviceOptions, openDevice } from "./src/device.ts";
+export { type Tensor, tensor, type TensorLike, tidy, toHost } from "./src/tensor.ts";
+export {
+  defineStep,
+  type InitOptions,
+  type JacobianStructure,
+  type ParameterSyms,
+  type Step,
+  type StepSpec,
+} from "./src/step.ts";
+export type { InitScheme } from "./src/init.ts";
+export type { Sym } from "./src/trace/graph.ts";
+export type { BlockLayout } from "./src/trace/pattern.ts";
+export * as ops from "./src/trace/ops.ts";
+export type { CellSize } from "./src/cells/size.ts";
+export { elman } from "./src/cells/elman.ts";
+export { gru } from "./src/cells/gru.ts";
+export { lem } from "./src/cells/lem.ts";
+export { lstm } from "./src/cells/lstm.ts";
+export {
+  auto,
+  blockDeer,
+  deer,
+  type DiagonalChoice,
+  jacobi,
+  type Method,
+  type MethodName,
+  type MethodOptions,
+  picard,
+  quasiDeer,
+  sequential,
+} from "./src/solve/methods.ts";
+export type { Problem } from "./src/solve/problem.ts";
+export type { GuessChoice } from "./src/solve/guess.ts";
+export type { SolveProgress } from "./src/solve/iterate.ts";
+export { explainResult, type Solution, SolveError, type SolveResult, type SolveStats } from "./src/solve/solution.ts";
+export { type EnqueuedSolve, enqueueSolve, solve, type SolveOptions } from "./src/solve/sequence.ts";
+export * from "./src/io/mod.ts";

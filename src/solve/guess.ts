@@ -1,0 +1,33 @@
+import { formatShape, sameShape } from "../core/shape.ts";
+import type { Guess } from "../engine/engine.ts";
+import { describe } from "../device.ts";
+import { isTensorLike, memoryOf, type TensorLike } from "../tensor.ts";
+import { place, type PreparedProblem } from "./problem.ts";
+import type { Solution } from "./solution.ts";
+
+/**
+ * Where the sweeps start: `f0` is f(h0, x[t]) for all t, one parallel evaluation (default); `h0` that state for all t;
+ * `zeros`; a trajectory of the shape of the answer; or a {@linkcode Solution}, whose trajectory is taken: a warm start.
+ */
+export type GuessChoice = TensorLike | Solution | "f0" | "h0" | "zeros";
+
+/** A guess as engines understand it; a trajectory must have the shape of the answer. */
+export function resolveGuess(name: string, choice: GuessChoice, problem: PreparedProblem, state: number): Guess {
+  const context = `Cannot solve "${name}"`;
+  if (typeof choice === "string") {
+    if (choice === "f0" || choice === "h0" || choice === "zeros") return { kind: choice };
+    throw new RangeError(`${context}: guess must be "f0", "h0", "zeros", a tensor or a Solution, got "${choice}"`);
+  }
+  const given: unknown = isTensorLike(choice) ? choice : choice?.ys;
+  if (!isTensorLike(given)) {
+    throw new TypeError(
+      `${context}: guess must be "f0", "h0", "zeros", a tensor or a Solution, got ${describe(choice)}`,
+    );
+  }
+  const { batch, time, batched } = problem;
+  const wanted = batched ? [batch, time, state] : [time, state];
+  if (!sameShape(given.shape, wanted)) {
+    throw new TypeError(`${context}: guess must have shape ${formatShape(wanted)}, got ${formatShape(given.shape)}`);
+  }
+  return { kind: "given", memory: memoryOf(place(context, "guess", given, problem.device, problem.temporary)) };
+}

@@ -1,0 +1,186 @@
+import { checkCount } from "../core/shape.ts";
+import { describe } from "../device.ts";
+import type { BlockLayout, Structure } from "../trace/pattern.ts";
+import type { StepProgram } from "../trace/program.ts";
+import type { Transition } from "../trace/transition.ts";
+
+/** The methods by name; see the README for how to choose. */
+export type MethodName = "auto" | "sequential" | "jacobi" | "picard" | "quasi-deer" | "block-deer" | "deer";
+
+/** A method with its settings, made by `deer()`, `quasiDeer({ scale: 0.1 })` and their like. */
+export interface Method {
+  /** Its row in the table of methods. */
+  readonly name: MethodName;
+  /** k: the transition becomes (1 - k) G. */
+  readonly scale?: number;
+  /** c: entries of the transition are clipped to [-c, c], before scaling. */
+  readonly clip?: number;
+  /** Of `quasi-deer`: the diagonal, exact or estimated from random signs. */
+  readonly diagonal?: DiagonalChoice;
+  /** Of `block-deer`: the size of the blocks. */
+  readonly block?: number;
+  /** Of `block-deer`: which states share a block. */
+  readonly layout?: BlockLayout;
+}
+
+/** `exact`, or Hutchinson's estimate `mean of z ∘ (J z)` over `probes` random sign vectors z, the same in every sweep. */
+export type DiagonalChoice = "exact" | { readonly probes: number; readonly seed?: number };
+
+/** Settings that several methods share. */
+export interface MethodOptions {
+  /** k: the transition becomes (1 - k) G; stabilises at the price of linear convergence. Default 0. */
+  readonly scale?: number;
+  /** c: entries of the transition are clipped to [-c, c], before scaling. Default none. */
+  readonly clip?: number;
+}
+
+/** One row of the table of methods: how its G[t] follows from a step. */
+interface Row {
+  transition(program: StepProgram, method: Method): Transition;
+  /** The default of `maxSweeps` is the smaller of this and the number of steps. */
+  readonly maxSweeps: number;
+}
+
+const PLAIN = { scale: 0, clip: Infinity } as const;
+const damped = ({ scale = 0, clip = Infinity }: Method): { scale: number; clip: number } => ({ scale, clip });
+
+/** The one table of methods: every method is the same sweep with another transition matrix. */
+export const METHODS: Readonly<Record<Exclude<MethodName, "auto">, Row>> = {
+  sequential: { transition: () => ({ kind: "sequential", ...PLAIN }), maxSweeps: 1 },
+  jacobi: { transition: () => ({ kind: "zero", ...PLAIN }), maxSweeps: 1000 },
+  picard: { transition: () => ({ kind: "identity", ...PLAIN }), maxSweeps: 1000 },
+  "quasi-deer": {
+    transition(_, method) {
+      const { diagonal = "exact" } = method;
+      const estimate = diagonal === "exact" ? {} : { probes: diagonal.probes, seed: diagonal.seed ?? 0 };
+      return { kind: "diagonal", ...damped(method), ...estimate };
+    },
+    maxSweeps: 1000,
+  },
+  "block-deer": {
+    transition: (program, method) => ({ kind: "block", ...damped(method), ...chooseBlocks(program, method) }),
+    maxSweeps: 1000,
+  },
+  deer: {
+    // A Jacobian that is provably sparser needs no dense scan, and loses nothing.
+    transition({ structure }, method) {
+      if (structure.kind === "block") {
+        return { kind: "block", ...damped(method), block: structure.block, layout: structure.layout };
+      }
+      return { kind: structure.kind, ...damped(method) };
+    },
+    maxSweeps: 100,
+  },
+};
+
+/** The blocks of `block-deer`: as asked for, else the states that the step ties together elementwise. */
+function chooseBlocks({ name, state, units }: StepProgram, method: Method): { block: number; layout: BlockLayout } {
+  const own = units.kind === "block" ? units : { block: 1, layout: "contiguous" as const };
+  const block = method.block ?? own.block;
+  if (state % block !== 0) {
+    throw new RangeError(`Cannot solve "${name}": block must divide the ${state} states, got ${block}`);
+  }
+  return { block, layout: method.layout ?? (block === own.block ? own.layout : "contiguous") };
+}
+
+/** Whether G is exactly ∂f/∂h: Newton's method. */
+export function isNewton({ structure }: StepProgram, transition: Transition): boolean {
+  if (transition.scale !== 0 || transition.clip !== Infinity || transition.probes !== undefined) return false;
+  const covers: Record<Transition["kind"], (s: Structure) => boolean> = {
+    sequential: () => false,
+    identity: () => false,
+    zero: (s) => s.kind === "zero",
+    diagonal: (s) => s.kind === "zero" || s.kind === "diagonal",
+    block: (s) =>
+      s.kind === "zero" || s.kind === "diagonal" ||
+      (s.kind === "block" && s.block === transition.block && s.layout === transition.layout),
+    dense: () => true,
+  };
+  return covers[transition.kind](structure);
+}
+
+/** The method to run, and for `auto` why it was chosen. */
+export function resolveMethod(
+  choice: MethodName | Method,
+  backend: "cpu" | "webgpu",
+): { method: Method & { readonly name: keyof typeof METHODS }; reason?: string } {
+  const method = typeof choice === "string" ? { name: choice } : choice;
+  const name = method?.name;
+  if (name === "auto" && backend === "cpu") {
+    const reason = "the CPU engine runs on one thread, where one pass is less work than any number of sweeps";
+    return { method: { name: "sequential" }, reason };
+  }
+  if (name === "auto" || !Object.hasOwn(METHODS, name)) {
+    const known = ["auto", ...Object.keys(METHODS)].join(", ");
+    throw new RangeError(`Cannot solve: method must be one of ${known}, got ${describe(name ?? choice)}`);
+  }
+  return { method: { ...method, name } };
+}
+
+function checkOptions(context: string, { scale, clip }: MethodOptions): void {
+  if (scale !== undefined && !(scale >= 0 && scale <= 1)) {
+    throw new RangeError(`${context}: scale must lie in [0, 1], got ${describe(scale)}`);
+  }
+  if (clip !== undefined && !(clip >= 0)) {
+    throw new RangeError(`${context}: clip must be at least 0, got ${describe(clip)}`);
+  }
+}
+
+/** Chooses the method by engine and step; `stats.reason` says why. On the CPU engine: {@linkcode sequential}. */
+export function auto(): Method {
+  return { name: "auto" };
+}
+
+/** One pass, `h[t] = f(h[t-1])`: the definition that all others are measured by. Cost: T evaluations in a row. */
+export function sequential(): Method {
+  return { name: "sequential" };
+}
+
+/** G = 0: `h⁺[t] = f(h[t-1])`, no scan at all. Converges fast only where the step forgets its state fast. */
+export function jacobi(): Method {
+  return { name: "jacobi" };
+}
+
+/** G = I: an O(D) scan. For steps close to the identity, such as small steps of an ODE. */
+export function picard(): Method {
+  return { name: "picard" };
+}
+
+/**
+ * G = diag(∂f/∂h): an O(D) scan, linear convergence (arXiv 2407.19115). For large D; exact Newton where the Jacobian is
+ * diagonal. Throws a `RangeError` for a scale outside [0, 1], a negative clip or fewer than one probe.
+ */
+export function quasiDeer(options: MethodOptions & { readonly diagonal?: DiagonalChoice } = {}): Method {
+  checkOptions("Cannot make quasiDeer()", options);
+  const { diagonal } = options;
+  if (typeof diagonal === "object") checkCount("Cannot make quasiDeer()", "probes", diagonal.probes, 1);
+  else if (diagonal !== undefined && diagonal !== "exact") {
+    throw new RangeError(`Cannot make quasiDeer(): diagonal must be "exact" or { probes }, got ${describe(diagonal)}`);
+  }
+  return { name: "quasi-deer", ...options };
+}
+
+/**
+ * G = the diagonal blocks of ∂f/∂h: an O(D b²) scan. By default the blocks are the states that the step ties together
+ * elementwise: (h, c) of each unit of an LSTM. Throws a `RangeError` for bad settings.
+ */
+export function blockDeer(
+  options: MethodOptions & { readonly block?: number; readonly layout?: BlockLayout } = {},
+): Method {
+  checkOptions("Cannot make blockDeer()", options);
+  if (options.block !== undefined) checkCount("Cannot make blockDeer()", "block", options.block, 1);
+  if (options.layout !== undefined && options.layout !== "contiguous" && options.layout !== "strided") {
+    const came = describe(options.layout);
+    throw new RangeError(`Cannot make blockDeer(): layout must be "contiguous" or "strided", got ${came}`);
+  }
+  return { name: "block-deer", ...options };
+}
+
+/**
+ * G = ∂f/∂h: Newton's method, quadratic convergence (arXiv 2309.12252). The fewest sweeps; O(D³) per element of the scan
+ * on a parallel machine, one Jacobian-vector product per step on the CPU engine. Throws a `RangeError` for bad settings.
+ */
+export function deer(options: MethodOptions = {}): Method {
+  checkOptions("Cannot make deer()", options);
+  return { name: "deer", ...options };
+}

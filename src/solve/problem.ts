@@ -1,0 +1,193 @@
+import { formatShape, sameShape } from "../core/shape.ts";
+import { flattenTree } from "../core/tree.ts";
+import type { Shape, Tree } from "../core/types.ts";
+import { describe, type Device, engineOf } from "../device.ts";
+import { deviceIn, isTensor, isTensorLike, memoryOf, type Tensor, tensor, type TensorLike } from "../tensor.ts";
+import type { Memory } from "../engine/engine.ts";
+import type { StepProgram } from "../trace/program.ts";
+
+/** What is to be solved: `h[t] = f(h[t-1], xs[t]; params)`. */
+export interface Problem {
+  /** Parameters in the tree that the step declares. */
+  readonly params: Tree<TensorLike>;
+  /** `(B, T, I)` or `(T, I)`; absent where the step has no input. */
+  readonly xs?: TensorLike;
+  /** T, where the step has no input. */
+  readonly time?: number;
+  /** `(B, D)` or `(D)`: the state before the first input; zeros if absent. */
+  readonly h0?: TensorLike;
+}
+
+/** A problem that was checked and lives on a device. */
+export interface PreparedProblem {
+  readonly device: Device;
+  readonly params: readonly Memory[];
+  readonly xs: Memory | null;
+  readonly h0: Memory;
+  readonly batch: number;
+  readonly time: number;
+  /** Whether answers have a batch axis. */
+  readonly batched: boolean;
+  /** What was copied to the device for this solve only. */
+  readonly temporary: Tensor[];
+}
+
+/** The device of a problem: the one given, else that of its tensors. */
+export function findDevice(name: string, problem: Problem, option: Device | undefined): Device {
+  const device = option ?? deviceIn(problem.params) ?? deviceIn(problem.xs) ?? deviceIn(problem.h0);
+  if (device === undefined) {
+    throw new TypeError(
+      `Cannot solve "${name}": no argument is a tensor on a device; give the option device: await openDevice()`,
+    );
+  }
+  engineOf(device);
+  return device;
+}
+
+/** An array as a tensor of floats on `device`; what is copied is added to `temporary`. */
+export function place(context: string, what: string, value: TensorLike, device: Device, temporary: Tensor[]): Tensor {
+  if (!isTensorLike(value)) {
+    throw new TypeError(`${context}: ${what} must be a tensor or { data, shape }, got ${describe(value)}`);
+  }
+  if (isTensor(value)) {
+    if (value.device !== device) {
+      throw new TypeError(
+        `${context}: ${what} lives on another device; copy it with tensor(device, await toHost(...))`,
+      );
+    }
+    if (value.dtype !== device.dtype) {
+      throw new TypeError(`${context}: ${what} must have dtype ${device.dtype}, got ${value.dtype}`);
+    }
+    return value;
+  }
+  if (!(value.data instanceof Float32Array) && !(value.data instanceof Float64Array)) {
+    throw new TypeError(
+      `${context}: ${what} must hold floats, got ${describe(value.data)}; convert with Float32Array.from`,
+    );
+  }
+  const copy = tensor(device, value, `${what} of a solve`);
+  temporary.push(copy);
+  return copy;
+}
+
+/** Checks everything a solve is given, and copies to the device what is not there. */
+export function prepareProblem(program: StepProgram, problem: Problem, option: Device | undefined): PreparedProblem {
+  const { name, state, input } = program;
+  const context = `Cannot solve "${name}"`;
+  if (typeof problem !== "object" || problem === null) {
+    throw new TypeError(`${context}: expected a problem { params, xs, h0 }, got ${describe(problem)}`);
+  }
+  const device = findDevice(name, problem, option);
+  const temporary: Tensor[] = [];
+  try {
+    const params = placeParams(program, problem.params, device, temporary);
+    const sizes = input > 0 ? sizesFromInputs(program, problem) : sizesFromTime(program, problem);
+    const { batch, time, batched } = sizes;
+    const xs = input === 0 ? null : memoryOf(place(context, "xs", problem.xs!, device, temporary));
+    const h0 = placeState(context, problem.h0, batch, state, batched, device, temporary);
+    return { device, params, xs, h0, batch, time, batched, temporary };
+  } catch (error) {
+    for (const copy of temporary) copy.dispose();
+    throw error;
+  }
+}
+
+function placeParams(
+  { name, params }: StepProgram,
+  tree: Tree<TensorLike>,
+  device: Device,
+  temporary: Tensor[],
+): Memory[] {
+  const context = `Cannot solve "${name}"`;
+  if (typeof tree !== "object" || tree === null) {
+    throw new TypeError(`${context}: params must be a record of arrays, got ${describe(tree)}`);
+  }
+  const given = new Map(flattenTree<TensorLike>(tree, isTensorLike));
+  const names = params.map(({ path }) => path);
+  const missing = names.filter((path) => !given.has(path));
+  const unknown = [...given.keys()].filter((path) => !names.includes(path));
+  if (missing.length > 0 || unknown.length > 0) {
+    const parts = [
+      missing.length > 0 ? `${missing.join(", ")} missing` : "",
+      unknown.length > 0 ? `${unknown.join(", ")} unknown` : "",
+    ];
+    const problems = parts.filter((part) => part !== "").join(", ");
+    throw new TypeError(`${context}: params must be { ${names.join(", ")} }, but ${problems}`);
+  }
+  return params.map(({ path, shape }) => {
+    const value = place(context, `params.${path}`, given.get(path)!, device, temporary);
+    if (!sameShape(value.shape, shape)) {
+      throw new TypeError(
+        `${context}: params.${path} must have shape ${formatShape(shape)}, got ${formatShape(value.shape)}`,
+      );
+    }
+    return memoryOf(value);
+  });
+}
+
+interface Sizes {
+  batch: number;
+  time: number;
+  batched: boolean;
+}
+
+function sizesFromInputs({ name, input }: StepProgram, { xs, time }: Problem): Sizes {
+  const context = `Cannot solve "${name}"`;
+  const wanted = `shape (B, T, ${input}) or (T, ${input})`;
+  if (!isTensorLike(xs)) throw new TypeError(`${context}: xs must have ${wanted}, got ${describe(xs)}`);
+  const { shape } = xs;
+  const fits = (shape.length === 2 || shape.length === 3) && shape.at(-1) === input;
+  if (!fits) throw new TypeError(`${context}: xs must have ${wanted}, got ${formatShape(shape)}`);
+  const steps = shape.at(-2)!;
+  if (time !== undefined && time !== steps) {
+    throw new RangeError(`${context}: time must be that of xs, ${steps}, or absent, got ${describe(time)}`);
+  }
+  return shape.length === 3
+    ? { batch: shape[0]!, time: steps, batched: true }
+    : { batch: 1, time: steps, batched: false };
+}
+
+function sizesFromTime({ name, state }: StepProgram, { xs, time, h0 }: Problem): Sizes {
+  const context = `Cannot solve "${name}"`;
+  if (xs !== undefined) throw new TypeError(`${context}: the step has no input (I = 0); give time instead of xs`);
+  if (!Number.isSafeInteger(time) || time! < 0) {
+    throw new RangeError(`${context}: time must be a whole number of steps, as there are no xs, got ${describe(time)}`);
+  }
+  if (h0 === undefined) return { batch: 1, time: time!, batched: false };
+  const { shape } = h0;
+  if (!isTensorLike(h0) || shape.length === 0 || shape.length > 2 || shape.at(-1) !== state) {
+    const came = isTensorLike(h0) ? formatShape(shape) : describe(h0);
+    throw new TypeError(`${context}: h0 must have shape (B, ${state}) or (${state},), got ${came}`);
+  }
+  return shape.length === 2
+    ? { batch: shape[0]!, time: time!, batched: true }
+    : { batch: 1, time: time!, batched: false };
+}
+
+/** The initial states `(B, D)`: zeros, as given, or one for all. */
+function placeState(
+  context: string,
+  h0: TensorLike | undefined,
+  batch: number,
+  state: number,
+  batched: boolean,
+  device: Device,
+  temporary: Tensor[],
+): Memory {
+  const shape: Shape = [batch, state];
+  if (h0 === undefined) {
+    const zeros = { data: new Float32Array(batch * state), shape };
+    return memoryOf(place(context, "h0", zeros, device, temporary));
+  }
+  const value = place(context, "h0", h0, device, temporary);
+  const single = sameShape(value.shape, [state]);
+  if (!single && !(batched && sameShape(value.shape, shape))) {
+    const wanted = batched ? `(${batch}, ${state}) or (${state},)` : `(${state},)`;
+    throw new TypeError(`${context}: h0 must have shape ${wanted}, got ${formatShape(value.shape)}`);
+  }
+  if (!single || batch === 1) return memoryOf(value);
+  const spread = place(context, "h0", { data: new Float32Array(batch * state), shape }, device, temporary);
+  const rows = { fromStart: 0, fromStride: 0, toStart: 0, toStride: state, width: state, rows: batch };
+  engineOf(device).copy(memoryOf(value), memoryOf(spread), rows);
+  return memoryOf(spread);
+}

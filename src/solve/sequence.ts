@@ -1,0 +1,291 @@
+import { checkCount } from "../core/shape.ts";
+import { describe, type Device, engineOf } from "../device.ts";
+import type { Engine, Memory, SweepJob, SweepRun, Verdict } from "../engine/engine.ts";
+import { programOf, type Step } from "../step.ts";
+import { type Tensor, wrapMemory } from "../tensor.ts";
+import { explainFailure } from "./failure.ts";
+import { type GuessChoice, resolveGuess } from "./guess.ts";
+import { iterate, type SolveProgress } from "./iterate.ts";
+import { isNewton, type Method, type MethodName, METHODS, resolveMethod } from "./methods.ts";
+import { type PreparedProblem, prepareProblem, type Problem } from "./problem.ts";
+import { createSolution, type Solution, SolveError, type SolveResult, type SolveStats } from "./solution.ts";
+
+/** How a problem is solved. */
+export interface SolveOptions {
+  /** Needed only where no argument is a device tensor. */
+  readonly device?: Device;
+  /** Default `auto`. */
+  readonly method?: MethodName | Method;
+  /** Relative tolerance of an update. Default 1e-5 in f32, 1e-10 in f64. */
+  readonly rtol?: number;
+  /** Absolute tolerance of an update. Default 1e-6 in f32, 1e-12 in f64. */
+  readonly atol?: number;
+  /** Sweeps allowed in a window. Default: its length, but at most 100 for `deer` and 1000 for the others. */
+  readonly maxSweeps?: number;
+  /** Where the sweeps start. Default `f0`. */
+  readonly guess?: GuessChoice;
+  /** Solve in windows of this many steps, carrying the state; chosen automatically where memory demands it. */
+  readonly window?: number;
+  /** Keep every iterate in `solution.iterates`; not with several windows. */
+  readonly keepIterates?: boolean;
+  /** Also compute `stats.errorBound`, by one more scan. */
+  readonly errorBound?: boolean;
+  /** `throw` (default) a {@linkcode SolveError}, or `return` the unfinished solution with its `result`. */
+  readonly onFailure?: "throw" | "return";
+  /** Aborts between sweeps; the promise is rejected with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Called after every sweep. */
+  readonly onProgress?: (progress: SolveProgress) => void;
+}
+
+/** A solve that was enqueued. */
+export interface EnqueuedSolve {
+  /** The trajectory `(B, T, D)` or `(T, D)`, to be trusted after {@linkcode EnqueuedSolve.verdict} only. */
+  readonly ys: Tensor;
+  /** The last state `(B, D)` or `(D)`. */
+  readonly yT: Tensor;
+  /** Waits for the device and answers or throws as {@linkcode solve} would. */
+  verdict(): Promise<Solution>;
+}
+
+/** Milliseconds of work after which the event loop is given a turn, so that signals and pages live. */
+const TURN_MS = 30;
+
+/** Default tolerances: the answer agrees with the sequential one to about a hundred roundings of the dtype or better. */
+const TOLERANCES = {
+  f32: { rtol: 1e-5, atol: 1e-6, epsilon: 2 ** -23 },
+  f64: { rtol: 1e-10, atol: 1e-12, epsilon: 2 ** -52 },
+} as const;
+
+/** One solve under way: everything between the checks at the door and the answer. */
+interface Attempt {
+  readonly engine: Engine;
+  readonly problem: PreparedProblem;
+  readonly job: SweepJob;
+  readonly run: SweepRun;
+  readonly method: MethodName;
+  readonly reason: string | undefined;
+  readonly maxSweeps: number;
+  readonly options: SolveOptions;
+  readonly ys: Tensor;
+}
+
+function begin(step: Step, given: Problem, options: SolveOptions): Attempt {
+  const program = programOf(step);
+  const { name, state } = program;
+  const context = `Cannot solve "${name}"`;
+  const { onFailure = "throw", keepIterates = false } = options;
+  if (onFailure !== "throw" && onFailure !== "return") {
+    throw new RangeError(`${context}: onFailure must be "throw" or "return", got ${describe(onFailure)}`);
+  }
+  for (const key of ["rtol", "atol"] as const) {
+    const value = options[key];
+    if (value !== undefined && !(value >= 0 && value < Infinity)) {
+      throw new RangeError(`${context}: ${key} must be a number of at least 0, got ${describe(value)}`);
+    }
+  }
+  for (const key of ["maxSweeps", "window"] as const) {
+    if (options[key] !== undefined) checkCount(context, key, options[key], 1);
+  }
+  const problem = prepareProblem(program, given, options.device);
+  const { device, batch, time, batched } = problem;
+  try {
+    const engine = engineOf(device);
+    const { method, reason } = resolveMethod(options.method ?? "auto", engine.backend);
+    const transition = METHODS[method.name].transition(program, method);
+    const defaults = TOLERANCES[engine.dtype];
+    const { rtol = defaults.rtol, atol = defaults.atol } = options;
+    if (rtol === 0 && atol === 0) {
+      throw new RangeError(`${context}: rtol and atol must not both be 0; give rtol of some roundings, e.g. 1e-6`);
+    }
+    const affine = program.affine && isNewton(program, transition);
+    const rule = { rtol, atol, affine, floor: Math.min(0.1, 4 * defaults.epsilon / Math.max(rtol, defaults.epsilon)) };
+    const guess = resolveGuess(name, options.guess ?? "f0", problem, state);
+    const { params, xs, h0 } = problem;
+    const partial = { program, transition, params, xs, h0, guess, batch, time, rule, keepIterates };
+    const window = Math.max(1, Math.min(time, options.window ?? engine.affordableWindow(partial)));
+    if (keepIterates && window < time) {
+      throw new RangeError(
+        `${context}: keepIterates needs a single window, got windows of ${window} for ${time} steps`,
+      );
+    }
+    const ys = engine.allocate(engine.dtype, batch * time * state, `ys of "${name}"`);
+    const job: SweepJob = { ...partial, window, ys };
+    const shape = batched ? [batch, time, state] : [time, state];
+    const maxSweeps = options.maxSweeps ?? Math.min(window, METHODS[method.name].maxSweeps);
+    const run = engine.beginRun(job);
+    const wrapped = wrapMemory(device, shape, ys, `ys of "${name}"`);
+    return { engine, problem, job, run, method: method.name, reason, maxSweeps, options, ys: wrapped };
+  } catch (error) {
+    for (const copy of problem.temporary) copy.dispose();
+    throw error;
+  }
+}
+
+/** Frees what only the solve needed; with `all` also its answer. */
+function release({ engine, problem, run, ys }: Attempt, all: boolean): void {
+  for (const copy of problem.temporary) copy.dispose();
+  if (all) {
+    ys.dispose();
+    for (const iterate of run.iterates) engine.free(iterate);
+  }
+  engine.endRun(run);
+}
+
+/** The last states as a tensor of their own. */
+function lastState({ engine, job, problem, ys }: Attempt): Tensor {
+  const { batch, time, h0, program: { name, state } } = job;
+  const last = engine.allocate(engine.dtype, batch * state, `yT of "${name}"`);
+  const rows = { toStart: 0, toStride: state, width: state, rows: batch };
+  if (time === 0) engine.copy(h0, last, { ...rows, fromStart: 0, fromStride: state });
+  else engine.copy(job.ys, last, { ...rows, fromStart: (time - 1) * state, fromStride: time * state });
+  return wrapMemory(ys.device, problem.batched ? [batch, state] : [state], last, `yT of "${name}"`);
+}
+
+/** Joins the iterates to one tensor with a leading axis. */
+function joinIterates({ engine, job, problem, run, ys }: Attempt): Tensor | undefined {
+  if (!job.keepIterates) return undefined;
+  const { batch, time, program: { name, state } } = job;
+  const length = batch * time * state;
+  const all: Memory = engine.allocate(engine.dtype, run.iterates.length * length, `iterates of "${name}"`);
+  for (const [i, iterate] of run.iterates.entries()) {
+    const whole = { fromStart: 0, fromStride: 0, toStart: i * length, toStride: 0, width: length, rows: 1 };
+    engine.copy(iterate, all, whole);
+    engine.free(iterate);
+  }
+  const shape = problem.batched ? [batch, time, state] : [time, state];
+  return wrapMemory(ys.device, [run.iterates.length, ...shape], all, `iterates of "${name}"`);
+}
+
+const overall = (verdict: Verdict): SolveResult => {
+  const results = verdict.sequences.map((sequence) => sequence.result);
+  return results.includes("nonfinite")
+    ? "nonfinite"
+    : results.includes("max-sweeps-reached")
+    ? "max-sweeps-reached"
+    : "successful";
+};
+
+/** Reads the verdict, frees the run, and answers with a solution, or throws. */
+async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise<Solution> {
+  const { engine, job, run, method, reason, options } = attempt;
+  const { onFailure = "throw" } = options;
+  const verdict = await engine.verdict(run);
+  const { residuals, errorBound, gpuMs } = verdict;
+  const stats: SolveStats = {
+    method,
+    ...(reason === undefined ? {} : { reason }),
+    sweeps: residuals.length,
+    sequenceSweeps: verdict.sequences.map((sequence) => sequence.sweeps),
+    residuals: [...residuals],
+    converged: verdict.sequences.map((sequence) => sequence.result === "successful"),
+    ...(errorBound === undefined ? {} : { errorBound: [...errorBound] }),
+    ...(gpuMs === undefined ? {} : { gpuMs }),
+  };
+  const result = aborted ? "aborted" : overall(verdict);
+  const iterates = joinIterates(attempt);
+  const solution = createSolution({
+    ys: attempt.ys,
+    yT,
+    result,
+    stats,
+    ...(iterates === undefined ? {} : { iterates }),
+  });
+  if (result === "successful" || onFailure === "return") {
+    release(attempt, false);
+    return solution;
+  }
+  try {
+    if (aborted) throw options.signal!.reason;
+    throw new SolveError(await explainFailure(engine, job, verdict, result, stats), solution);
+  } finally {
+    solution.dispose();
+    release(attempt, false);
+  }
+}
+
+/**
+ * Solves a recurrence `h[t] = f(h[t-1], x[t]; p)` for all t: with any method the answer is that of one step after the
+ * other, to the tolerance, or an error says why not.
+ *
+ * Every method but `sequential` repeats the sweep `h⁺[t] = f(h[t-1]) + G[t] (h⁺[t-1] - h[t-1])`, a linear recurrence,
+ * until the largest update e, in units of `atol + rtol |h⁺|`, satisfies e ≤ 1 and e ρ / (1 - ρ) ≤ 1 with ρ the ratio of the
+ * last updates. After k sweeps the first k states are exact, so T sweeps always suffice. Iterates may overflow on the
+ * way: entries that are not finite or beyond 1e8 are replaced by the guess.
+ *
+ * Cost: a sweep evaluates f and G once at all (b, t). Memory: two trajectories and the hoisted values; no array of T·D².
+ *
+ * Throws (rejects with) a `TypeError` or `RangeError` for arguments that do not fit, a {@linkcode SolveError} if the solve
+ * fails, the signal's reason if it is aborted, a `DeviceError` if the device is gone or full.
+ *
+ * Lim, Zhu, Selfridge & Kasim, "Parallelizing non-linear sequential models over the sequence length", ICLR 2024, arXiv
+ * 2309.12252. Gonzalez, Warrington, Smith & Linderman, "Towards scalable and stable parallelization of nonlinear RNNs",
+ * NeurIPS 2024, arXiv 2407.19115.
+ *
+ * @example A GRU over a batch of four sequences, by Newton's method
+ * ```ts
+ * import { gru, openDevice, solve } from "@cervid/cervid";
+ *
+ * await using device = await openDevice({ backend: "cpu", dtype: "f64" });
+ * const cell = gru({ input: 3, hidden: 8 });
+ * const params = cell.init(device, { seed: 1 });
+ * const xs = { data: Float64Array.from({ length: 4 * 100 * 3 }, (_, i) => Math.sin(i)), shape: [4, 100, 3] };
+ * using solution = await solve(cell, { params, xs }, { method: "deer", errorBound: true });
+ * console.log(solution.ys.shape, solution.result, solution.stats.sweeps); // [4, 100, 8] "successful" ...
+ * ```
+ */
+export async function solve(step: Step, problem: Problem, options: SolveOptions = {}): Promise<Solution> {
+  const { signal, onProgress, errorBound = false } = options;
+  signal?.throwIfAborted();
+  const attempt = begin(step, problem, options);
+  let yT: Tensor;
+  let aborted = false;
+  try {
+    let turn = performance.now();
+    for (const progress of iterate(attempt.engine, attempt.run, attempt.maxSweeps, errorBound)) {
+      onProgress?.(progress);
+      if (performance.now() - turn > TURN_MS) {
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        turn = performance.now();
+      }
+      if (signal?.aborted) {
+        aborted = true;
+        break;
+      }
+    }
+    yT = lastState(attempt);
+  } catch (error) {
+    release(attempt, true);
+    throw error;
+  }
+  return await conclude(attempt, yT, aborted);
+}
+
+/**
+ * {@linkcode solve} that returns at once: the work is queued on the device (the CPU engine does it before it returns), and
+ * only `verdict()` waits. `signal` and `onProgress` are not served.
+ *
+ * @example
+ * ```ts
+ * import { elman, enqueueSolve, openDevice } from "@cervid/cervid";
+ *
+ * await using device = await openDevice({ backend: "cpu" });
+ * const cell = elman({ input: 1, hidden: 4 });
+ * const problem = { params: cell.init(device), xs: { data: new Float32Array(50), shape: [50, 1] } };
+ * const { ys, verdict } = enqueueSolve(cell, problem, { method: "quasi-deer" });
+ * using solution = await verdict();
+ * console.log(ys.shape, solution.result); // [50, 4] "successful"
+ * ```
+ */
+export function enqueueSolve(step: Step, problem: Problem, options: SolveOptions = {}): EnqueuedSolve {
+  const attempt = begin(step, problem, options);
+  try {
+    for (const _ of iterate(attempt.engine, attempt.run, attempt.maxSweeps, options.errorBound ?? false));
+    const yT = lastState(attempt);
+    let verdict: Promise<Solution> | undefined;
+    return { ys: attempt.ys, yT, verdict: () => verdict ??= conclude(attempt, yT, false) };
+  } catch (error) {
+    release(attempt, true);
+    throw error;
+  }
+}

@@ -1,0 +1,142 @@
+import { createRandom } from "./core/random.ts";
+import { checkCount, sizeOf } from "./core/shape.ts";
+import type { Shape, ShapeTree, Tree } from "./core/types.ts";
+import { mapTree } from "./core/tree.ts";
+import { initialise, type InitScheme } from "./init.ts";
+import { describe, type Device } from "./device.ts";
+import { type Tensor, tensor } from "./tensor.ts";
+import type { Sym } from "./trace/graph.ts";
+import type { BlockLayout } from "./trace/pattern.ts";
+import { type StepProgram, traceStep } from "./trace/program.ts";
+
+/** The symbols of a step's parameters, in the tree of their shapes. */
+export type ParameterSyms<P> = ShapeTree extends P
+  // Shapes that are not known to the type checker: any name may stand there.
+  // deno-lint-ignore no-explicit-any
+  ? any
+  : { readonly [K in keyof P]: P[K] extends Shape ? Sym : ParameterSyms<P[K]> };
+
+/** A recurrence as its user writes it. */
+export interface StepSpec<P extends ShapeTree = ShapeTree> {
+  /** Names the step in error messages. */
+  readonly name: string;
+  /** D: the number of states. */
+  readonly state: number;
+  /** I: the number of inputs per step; 0 if there is no input. */
+  readonly input: number;
+  /** Shapes of the parameters: `[]` scalars, `[n]` vectors, `[m, n]` matrices. */
+  readonly params: P;
+  /** The fan of the initial parameters: their bound is 1/√units. Default `state`. */
+  readonly units?: number;
+  /**
+   * `h' = f(h, x; p, t)`: run once on symbols `h [D]`, `x [I]`, `p` and the index of the step `t []`; returns `[D]`, made
+   * by the operations of `@cervid/cervid/ops`.
+   */
+  step(args: { readonly h: Sym; readonly x: Sym; readonly p: ParameterSyms<P>; readonly t: Sym }): Sym;
+}
+
+/** Where `∂h'/∂h` may be non-zero, proven from the trace; blocks of size `block` lie as `layout` says. */
+export type JacobianStructure =
+  | "zero"
+  | "diagonal"
+  | "dense"
+  | { readonly block: number; readonly layout: BlockLayout };
+
+/** How initial parameters are drawn. */
+export interface InitOptions {
+  /** Default 0: the same seed gives the same parameters on every device. */
+  readonly seed?: number;
+  /**
+   * `torch` (default): all uniform in ±1/√units. `glorot`: matrices uniform in ±√(6 / (m + n)), the rest 0.
+   * `orthogonal`: matrices with orthonormal rows or columns, gate by gate, the rest 0.
+   */
+  readonly scheme?: InitScheme;
+}
+
+/** A traced recurrence `h[t] = f(h[t-1], x[t]; p, t)`: made by {@linkcode defineStep} or by a cell. */
+export interface Step {
+  /** The name it was given. */
+  readonly name: string;
+  /** D */
+  readonly state: number;
+  /** I */
+  readonly input: number;
+  /** Shapes of its parameters. */
+  readonly params: ShapeTree;
+  /** Proven structure of ∂h'/∂h. */
+  readonly jacobian: JacobianStructure;
+  /** Initial parameters on a device, reproducible from the seed. */
+  init(device: Device, options?: InitOptions): Tree<Tensor>;
+}
+
+const programs = new WeakMap<Step, StepProgram>();
+
+/** The graph of a step; a TypeError if `step` was not made by cervid. */
+export function programOf(step: Step): StepProgram {
+  const program = typeof step === "object" && step !== null ? programs.get(step) : undefined;
+  if (program === undefined) {
+    throw new TypeError(`Cannot use the step: expected one made by defineStep() or a cell, got ${describe(step)}`);
+  }
+  return program;
+}
+
+/**
+ * Traces a recurrence `h' = f(h, x; p, t)`: runs `step` once on symbols and keeps what it did. From the trace come f, its
+ * derivatives, the proof of its Jacobian's structure, and code for every engine.
+ *
+ * Throws a {@linkcode TraceError} where the function branches on a traced value, mixes two traces, combines shapes that
+ * do not fit or returns anything but `[state]`; a `RangeError` for sizes out of range.
+ *
+ * @example A leaky integrator with a trainable time constant
+ * ```ts
+ * import { defineStep, openDevice, solve, toHost } from "@cervid/cervid";
+ * import { add, mul, sigmoid, sub, tanh } from "@cervid/cervid/ops";
+ *
+ * const leaky = defineStep({
+ *   name: "leaky",
+ *   state: 1,
+ *   input: 1,
+ *   params: { rate: [] },
+ *   step: ({ h, x, p }) => add(h, mul(sigmoid(p.rate), sub(tanh(x), h))),
+ * });
+ * console.log(leaky.jacobian); // "diagonal"
+ *
+ * await using device = await openDevice({ backend: "cpu", dtype: "f64" });
+ * const params = { rate: { data: new Float64Array([0]), shape: [] } };
+ * const xs = { data: new Float64Array([1, 1, 1]), shape: [3, 1] };
+ * using solution = await solve(leaky, { params, xs }, { device });
+ * console.log((await toHost(solution.ys)).data);
+ * ```
+ */
+export function defineStep<const P extends ShapeTree>(spec: StepSpec<P>): Step {
+  if (typeof spec !== "object" || spec === null || typeof spec.step !== "function") {
+    throw new TypeError(`Cannot define a step: expected { name, state, input, params, step }, got ${describe(spec)}`);
+  }
+  const { name, state, input, units = state } = spec;
+  if (typeof name !== "string" || name === "") {
+    throw new TypeError(`Cannot define a step: name must be a string that is not empty, got ${describe(name)}`);
+  }
+  if (typeof spec.params !== "object" || spec.params === null) {
+    throw new TypeError(`Cannot define "${name}": params must be a record of shapes, got ${describe(spec.params)}`);
+  }
+  checkCount(`Cannot define "${name}"`, "units", units, 1);
+  const program = traceStep(spec);
+  const { structure } = program;
+  const step: Step = {
+    name,
+    state,
+    input,
+    params: spec.params,
+    jacobian: structure.kind === "block" ? { block: structure.block, layout: structure.layout } : structure.kind,
+    init(device, { seed = 0, scheme = "torch" } = {}) {
+      const random = createRandom(seed);
+      return mapTree<Shape, Tensor>(spec.params, Array.isArray, (shape, path) => {
+        const data = initialise(shape, units, scheme, random);
+        if (sizeOf(shape) !== data.length) throw new Error(`no elements for ${path}`);
+        return tensor(device, { data, shape }, `parameter "${path}" of "${name}"`);
+      });
+    },
+  };
+  programs.set(step, program);
+  return step;
+}
