@@ -53,6 +53,7 @@ export {
 } from "./src/solve/methods.ts";
 export type { Problem } from "./src/solve/problem.ts";
 export type { GuessChoice } from "./src/solve/guess.ts";
+export type { ErrorKind } from "./src/engine/engine.ts";
 export type { SolveProgress } from "./src/solve/iterate.ts";
 export { explainResult, type Solution, SolveError, type SolveResult, type SolveStats } from "./src/solve/solution.ts";
 export { type EnqueuedSolve, enqueueSolve, solve, type SolveOptions } from "./src/solve/sequence.ts";

@@ -93,6 +93,9 @@ export interface SweepJob {
   readonly keepIterates: boolean;
 }
 
+/** `first-order`: e[t] = J[t] e[t-1] + r[t], an estimate. `absolute`: |J[t]| e[t-1] + |r[t]|, never below it. */
+export type ErrorKind = "first-order" | "absolute";
+
 /** How one sequence ended. */
 export interface SequenceVerdict {
   readonly result: "successful" | "max-sweeps-reached" | "nonfinite";
@@ -116,7 +119,7 @@ export interface Verdict {
   readonly sequences: readonly SequenceVerdict[];
   /** The largest update after each sweep, windows one after the other. */
   readonly residuals: readonly number[];
-  /** Per sequence `max |e|`, `e[t] = J[t] e[t-1] + r[t]`, where it was measured. */
+  /** Per sequence `max |e|`, where it was measured. */
   readonly errorBound?: readonly number[];
   readonly gpuMs?: Readonly<Record<string, number>>;
 }
@@ -153,7 +156,7 @@ export interface Engine {
   sweep(run: SweepRun): "done" | "running" | "later";
   verdict(run: SweepRun): Promise<Verdict>;
   /** The scan of `Verdict.errorBound` over the present window, to be asked for after its last sweep. */
-  measureError(run: SweepRun): void;
+  measureError(run: SweepRun, kind: ErrorKind): void;
   /** Frees all that the run took, except `ys` and its iterates. */
   endRun(run: SweepRun): void;
 

@@ -1,4 +1,4 @@
-import type { Engine, SweepRun } from "../engine/engine.ts";
+import type { Engine, ErrorKind, SweepRun } from "../engine/engine.ts";
 
 /** What is told after every sweep. */
 export interface SolveProgress {
@@ -17,7 +17,7 @@ export function* iterate(
   engine: Engine,
   run: SweepRun,
   maxSweeps: number,
-  measureError: boolean,
+  errorKind: ErrorKind | null,
 ): Generator<SolveProgress, void> {
   const { time, window } = run.job;
   const windows = Math.ceil(time / window);
@@ -28,6 +28,6 @@ export function* iterate(
       yield { sweep, residual: run.residual, window: w, windows };
       if (state === "done") break;
     }
-    if (measureError) engine.measureError(run);
+    if (errorKind !== null) engine.measureError(run, errorKind);
   }
 }

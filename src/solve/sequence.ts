@@ -1,6 +1,6 @@
 import { checkCount } from "../core/shape.ts";
 import { describe, type Device, engineOf } from "../device.ts";
-import type { Engine, Memory, SweepJob, SweepRun, Verdict } from "../engine/engine.ts";
+import type { Engine, ErrorKind, Memory, SweepJob, SweepRun, Verdict } from "../engine/engine.ts";
 import { programOf, type Step } from "../step.ts";
 import { type Tensor, wrapMemory } from "../tensor.ts";
 import { explainFailure } from "./failure.ts";
@@ -28,8 +28,11 @@ export interface SolveOptions {
   readonly window?: number;
   /** Keep every iterate in `solution.iterates`; not with several windows. */
   readonly keepIterates?: boolean;
-  /** Also compute `stats.errorBound`, by one more scan. */
-  readonly errorBound?: boolean;
+  /**
+   * Also compute `stats.errorBound` by one more scan: with `true` or `first-order` the estimate e[t] = J[t] e[t-1] + r[t],
+   * about one sweep's work; with `absolute` e[t] = |J[t]| e[t-1] + |r[t]|, which cancels nothing and costs D times as much.
+   */
+  readonly errorBound?: boolean | ErrorKind;
   /** `throw` (default) a {@linkcode SolveError}, or `return` the unfinished solution with its `result`. */
   readonly onFailure?: "throw" | "return";
   /** Aborts between sweeps; the promise is rejected with the signal's reason. */
@@ -66,6 +69,7 @@ interface Attempt {
   readonly method: MethodName;
   readonly reason: string | undefined;
   readonly maxSweeps: number;
+  readonly errorKind: ErrorKind | null;
   readonly options: SolveOptions;
   readonly ys: Tensor;
 }
@@ -78,6 +82,12 @@ function begin(step: Step, given: Problem, options: SolveOptions): Attempt {
   if (onFailure !== "throw" && onFailure !== "return") {
     throw new RangeError(`${context}: onFailure must be "throw" or "return", got ${describe(onFailure)}`);
   }
+  const { errorBound = false } = options;
+  if (![true, false, "first-order", "absolute"].includes(errorBound)) {
+    const came = describe(errorBound);
+    throw new RangeError(`${context}: errorBound must be a boolean, "first-order" or "absolute", got ${came}`);
+  }
+  const errorKind = errorBound === true ? "first-order" : errorBound === false ? null : errorBound;
   for (const key of ["rtol", "atol"] as const) {
     const value = options[key];
     if (value !== undefined && !(value >= 0 && value < Infinity)) {
@@ -113,9 +123,11 @@ function begin(step: Step, given: Problem, options: SolveOptions): Attempt {
     const job: SweepJob = { ...partial, window, ys };
     const shape = batched ? [batch, time, state] : [time, state];
     const maxSweeps = options.maxSweeps ?? Math.min(window, METHODS[method.name].maxSweeps);
-    const run = engine.beginRun(job);
     const wrapped = wrapMemory(device, shape, ys, `ys of "${name}"`);
-    return { engine, problem, job, run, method: method.name, reason, maxSweeps, options, ys: wrapped };
+    problem.temporary.push(wrapped);
+    const run = engine.beginRun(job);
+    problem.temporary.pop();
+    return { engine, problem, job, run, method: method.name, reason, maxSweeps, errorKind, options, ys: wrapped };
   } catch (error) {
     for (const copy of problem.temporary) copy.dispose();
     throw error;
@@ -235,14 +247,14 @@ async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise
  * ```
  */
 export async function solve(step: Step, problem: Problem, options: SolveOptions = {}): Promise<Solution> {
-  const { signal, onProgress, errorBound = false } = options;
+  const { signal, onProgress } = options;
   signal?.throwIfAborted();
   const attempt = begin(step, problem, options);
   let yT: Tensor;
   let aborted = false;
   try {
     let turn = performance.now();
-    for (const progress of iterate(attempt.engine, attempt.run, attempt.maxSweeps, errorBound)) {
+    for (const progress of iterate(attempt.engine, attempt.run, attempt.maxSweeps, attempt.errorKind)) {
       onProgress?.(progress);
       if (performance.now() - turn > TURN_MS) {
         await new Promise((resolve) => setTimeout(resolve, 0));
@@ -280,7 +292,7 @@ export async function solve(step: Step, problem: Problem, options: SolveOptions 
 export function enqueueSolve(step: Step, problem: Problem, options: SolveOptions = {}): EnqueuedSolve {
   const attempt = begin(step, problem, options);
   try {
-    for (const _ of iterate(attempt.engine, attempt.run, attempt.maxSweeps, options.errorBound ?? false));
+    for (const _ of iterate(attempt.engine, attempt.run, attempt.maxSweeps, attempt.errorKind));
     const yT = lastState(attempt);
     let verdict: Promise<Solution> | undefined;
     return { ys: attempt.ys, yT, verdict: () => verdict ??= conclude(attempt, yT, false) };

@@ -18,7 +18,7 @@ export interface SolveStats {
   readonly residuals: readonly number[];
   /** Per sequence of the batch. */
   readonly converged: readonly boolean[];
-  /** First-order estimate of max |h - h_sequential|, per sequence: `e[t] = J[t] e[t-1] + r[t]`. Not a rigorous bound. */
+  /** Estimate of max |h - h_sequential|, per sequence, by the scan that the option `errorBound` names. Not rigorous. */
   readonly errorBound?: readonly number[];
   /** Milliseconds by kernel, on a WebGPU device with `profile`. */
   readonly gpuMs?: Readonly<Record<string, number>>;

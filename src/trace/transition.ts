@@ -43,6 +43,19 @@ export function transitionAction(program: StepProgram, transition: Transition): 
   });
 }
 
+/** `|∂f/∂h| δ` with entrywise absolute values, null if provably zero: the growth of a bound on errors. */
+export function absoluteAction(program: StepProgram): Node | null {
+  const { delta, state, structure, tangent, trace } = program;
+  if (tangent === null) return null;
+  return trace.run(() => {
+    if (structure.kind === "diagonal") {
+      const diagonal = diagonalOf(program, { kind: "diagonal", scale: 0, clip: Infinity });
+      return diagonal && mul(elementwise("abs", [diagonal]), delta);
+    }
+    return matvecTransposed(elementwise("abs", [jacobianColumns(program, identity(state))]), delta);
+  });
+}
+
 /** Entries within ±clip. */
 function clipEntries(entries: Node, clip: number): Node {
   if (clip === Infinity) return entries;

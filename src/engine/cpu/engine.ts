@@ -2,6 +2,7 @@ import type { DType, HostArray } from "../../core/types.ts";
 import type {
   CopyRows,
   Engine,
+  ErrorKind,
   MapJob,
   MatmulJob,
   Memory,
@@ -12,7 +13,7 @@ import type {
   Verdict,
 } from "../engine.ts";
 import { hoist } from "../../trace/stages.ts";
-import { allocateArray, arrayOf } from "./memory.ts";
+import { allocateArray, arrayOf, parameterArray } from "./memory.ts";
 import { matmul, reduce } from "./arrays.ts";
 import { scan } from "./scan.ts";
 import { CpuRun } from "./sweeps.ts";
@@ -64,7 +65,7 @@ export class CpuEngine implements Engine {
     const { stages } = kernels;
     const zeros = new Float64Array(program.state);
     const arrays = {
-      params: job.params.map(arrayOf),
+      params: job.params.map(parameterArray),
       shared: new Float64Array(stages.sharedSize),
       hoisted: new Float64Array(stages.hoistedSize * time),
       xs: job.xs === null ? zeros : arrayOf(job.xs),
@@ -119,8 +120,8 @@ export class CpuEngine implements Engine {
     return Promise.resolve((run as CpuRun).verdict());
   }
 
-  measureError(run: SweepRun): void {
-    (run as CpuRun).measureError();
+  measureError(run: SweepRun, kind: ErrorKind): void {
+    (run as CpuRun).measureError(kind);
   }
 
   endRun(_run: SweepRun): void {

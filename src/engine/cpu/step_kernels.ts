@@ -1,6 +1,7 @@
+import type { ErrorKind } from "../engine.ts";
 import type { StepProgram } from "../../trace/program.ts";
 import { hoist, type Stages } from "../../trace/stages.ts";
-import { type Transition, transitionAction } from "../../trace/transition.ts";
+import { absoluteAction, type Transition, transitionAction } from "../../trace/transition.ts";
 import { compileMap, type MapKernel } from "./map_kernel.ts";
 import { compileSweep, type SweepKernel } from "./sweep_kernel.ts";
 
@@ -14,8 +15,8 @@ export interface StepKernels {
   /** f at one state for all t. */
   readonly value: MapKernel;
   readonly sweep: SweepKernel;
-  /** The first-order error by one more scan with G = J; compiled when first asked for. */
-  measure(): SweepKernel;
+  /** The error by one more scan; compiled when first asked for. */
+  measure(kind: ErrorKind): SweepKernel;
 }
 
 const cache = new WeakMap<StepProgram, Map<string, StepKernels>>();
@@ -33,11 +34,11 @@ export function stepKernels(program: StepProgram, transition: Transition, dtype:
 function compile(program: StepProgram, transition: Transition, dtype: "f32" | "f64"): StepKernels {
   const { output, tangent } = program;
   const action = transitionAction(program, transition);
-  // The error scan joins the stages, so that it finds its values hoisted as well.
+  // The error scan shares the stages: its Jacobian needs no other h-free values than the tangent does.
   const wanted = [output, action, tangent].filter((node) => node !== null);
   const stages = hoist(wanted, program);
   const none = { shared: [], sharedSize: stages.sharedSize, hoisted: [], hoistedSize: stages.hoistedSize };
-  let measure: SweepKernel | undefined;
+  const measures = new Map<ErrorKind, SweepKernel>();
   return {
     stages,
     shared: compileMap(program, none, stages.shared, stages.sharedSize, "shared"),
@@ -50,6 +51,11 @@ function compile(program: StepProgram, transition: Transition, dtype: "f32" | "f
     ),
     value: compileMap(program, stages, [{ node: output, offset: 0 }], program.state, "value"),
     sweep: compileSweep(program, stages, action, transition.kind === "sequential" ? "sequential" : "sweep", dtype),
-    measure: () => measure ??= compileSweep(program, stages, tangent, "measure", dtype),
+    measure(kind) {
+      const growth = kind === "first-order" ? tangent : absoluteAction(program);
+      const kernel = measures.get(kind) ?? compileSweep(program, stages, growth, kind, dtype);
+      measures.set(kind, kernel);
+      return kernel;
+    },
   };
 }

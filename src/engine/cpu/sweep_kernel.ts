@@ -3,6 +3,7 @@ import type { Node } from "../../trace/graph.ts";
 import { memory, type Place, read, UNROLL } from "../../trace/print_js.ts";
 import type { StepProgram } from "../../trace/program.ts";
 import type { Stages } from "../../trace/stages.ts";
+import type { ErrorKind } from "../engine.ts";
 import { HUGE } from "../verdict.ts";
 import { compileKernel, inputPlaces, type KernelArrays, printBody, unpack } from "./kernel.ts";
 
@@ -47,9 +48,10 @@ export type SweepKernel = (
 /**
  * - `sequential`: h⁺[t] = f(h⁺[t-1])
  * - `sweep`: h⁺[t] = f(h[t-1]) + G[t] (h⁺[t-1] - h[t-1]), in place, with the policy for non-finite entries
- * - `measure`: the same without writing; the largest |h⁺ - h| is the first-order error of h
+ * - `first-order`: the same without writing; e = h⁺ - h, e[t] = r[t] + J[t] e[t-1], is the first-order error of h
+ * - `absolute`: e[t] = |r[t]| + |J[t]| e[t-1], at least as large
  */
-export type SweepMode = "sequential" | "sweep" | "measure";
+export type SweepMode = "sequential" | "sweep" | ErrorKind;
 
 /**
  * Compiles one sweep. A serial machine needs no products of Jacobians: the fold applies G[t] to one vector δ, so full
@@ -67,6 +69,7 @@ export function compileSweep(
   const { state, h, delta, output } = program;
   const places = inputPlaces(program, stages);
   const short = state <= UNROLL;
+  const measures = mode === "first-order" || mode === "absolute";
   const locals = (prefix: string): Place => ({
     kind: "locals",
     texts: Array.from({ length: state }, (_, i) => `${prefix}${i}`),
@@ -86,8 +89,9 @@ export function compileSweep(
     const linear = g === null ? "" : `g = ${read(g, i)}; if (g - g !== 0) { g = 0; resets++; } v += g;`;
     const was = `was = OLD[q + ${i}];`;
     const advance = `${hi} = was; ${di} = v - was;`;
-    if (mode === "measure") {
-      return `v = ${read(f, i)}; ${linear} ${was} e = abs(v - was); if (!(e <= worst)) worst = e; ${advance}`;
+    if (measures) {
+      const residual = mode === "absolute" ? `abs(${read(f, i)} - was)` : `${read(f, i)} - was`;
+      return `${was} v = ${residual}; ${linear} e = abs(v); if (!(e <= worst)) worst = e; ${hi} = was; ${di} = v;`;
     }
     return `v = ${read(f, i)};
       if (exact) { v = ${round("v")}; if (v - v !== 0) bad = true; }
@@ -108,7 +112,7 @@ export function compileSweep(
     short ? `let ${Array.from({ length: state }, (_, i) => `h${i}, d${i}`).join(", ")};` : "",
     // The error scan continues where the window before ended: its δ comes and goes through GUESS.
     each((i) => {
-      const delta = mode === "measure" ? `GUESS[range.guess + ${i}]` : "0";
+      const delta = measures ? `GUESS[range.guess + ${i}]` : "0";
       return `${read(hPlace, i)} = START[range.start + ${i}]; ${read(dPlace, i)} = ${delta};`;
     }),
     "let exact = true, worst = 0, resets = 0, done = to, failed = -1, v = 0, g = 0, e = 0, was = 0;",
@@ -120,7 +124,7 @@ export function compileSweep(
     mode === "sweep" ? "if (exact && !same) { exact = false; done = r + 1; }" : "",
     `z += ${stages.hoistedSize}; x += ${program.input}; o += ${state}; q += ${state}; u += ${state}; t++;`,
     "}",
-    mode === "measure" ? each((i) => `GUESS[range.guess + ${i}] = ${read(dPlace, i)};`) : "",
+    measures ? each((i) => `GUESS[range.guess + ${i}] = ${read(dPlace, i)};`) : "",
     "report.worst = worst; report.resets = resets; report.exact = done; report.failed = failed;",
   ];
   return compileKernel(mode, "arrays, OLD, OUT, GUESS, START, range, tolerance, report", body, use);

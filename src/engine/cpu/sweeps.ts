@@ -1,8 +1,8 @@
 import type { HostArray } from "../../core/types.ts";
-import type { Memory, SequenceVerdict, SweepJob, SweepRun, Verdict } from "../engine.ts";
+import type { ErrorKind, Memory, SequenceVerdict, SweepJob, SweepRun, Verdict } from "../engine.ts";
 import { createHistory, judge, type UpdateHistory } from "../verdict.ts";
 import type { KernelArrays } from "./kernel.ts";
-import { allocateArray, arrayOf, type CpuMemory } from "./memory.ts";
+import { allocateArray, arrayOf, type CpuMemory, parameterArray } from "./memory.ts";
 import { type StepKernels, stepKernels } from "./step_kernels.ts";
 import type { SweepRange, SweepReport } from "./sweep_kernel.ts";
 
@@ -54,8 +54,8 @@ export class CpuRun implements SweepRun {
     }));
     const hoistedRows = sequential ? Math.min(SEQUENTIAL_CHUNK, window) : batch * window;
     this.#arrays = {
-      params: job.params.map(arrayOf),
-      shared: allocate(stages.sharedSize, "shared values"),
+      params: job.params.map(parameterArray),
+      shared: new Float64Array(stages.sharedSize),
       hoisted: allocate(stages.hoistedSize * hoistedRows, "hoisted values"),
       xs: job.xs === null ? EMPTY : arrayOf(job.xs),
     };
@@ -152,8 +152,8 @@ export class CpuRun implements SweepRun {
     sequence.status = "converged";
   }
 
-  /** The first-order error e[t] = J[t] e[t-1] + r[t] of every sequence, over the present window. */
-  measureError(): void {
+  /** The error of every sequence over the present window, continued from the window before. */
+  measureError(kind: ErrorKind): void {
     const { batch, transition, program: { state }, rule, ys } = this.job;
     this.#errorBound ??= new Array<number>(batch).fill(0);
     if (transition.kind === "sequential") return;
@@ -171,7 +171,7 @@ export class CpuRun implements SweepRun {
       range.guess = b * state;
       const [start, first] = this.#stateBefore(b, 0);
       range.start = first;
-      this.#kernels.measure()(this.#arrays, out, out, this.#errors, start, range, rule, report);
+      this.#kernels.measure(kind)(this.#arrays, out, out, this.#errors, start, range, rule, report);
       const worst = report.resets > 0 ? Infinity : report.worst;
       this.#errorBound[b] = Math.max(this.#errorBound[b]!, worst);
     }

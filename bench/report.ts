@@ -1,0 +1,31 @@
+/** Prints a result of `deno bench --json` as tables: microseconds per step of time, and ratios to each group's baseline. */
+interface Result {
+  readonly runtime: string;
+  readonly cpu: string;
+  readonly benches: readonly {
+    readonly group: string;
+    readonly name: string;
+    readonly baseline: boolean;
+    readonly results: readonly { readonly ok?: { readonly avg: number; readonly min: number; readonly p75: number } }[];
+  }[];
+}
+
+const [path] = Deno.args;
+if (path === undefined) {
+  console.error("Cannot report: give the file that `deno bench --json` wrote");
+  Deno.exit(2);
+}
+const result: Result = JSON.parse(await Deno.readTextFile(path));
+console.log(`${result.runtime}, ${result.cpu}`);
+for (const group of new Set(result.benches.map((bench) => bench.group))) {
+  const benches = result.benches.filter((bench) => bench.group === group);
+  const steps = Number(/T=(\d+)/.exec(group)?.[1] ?? 1);
+  const baseline = benches.find((bench) => bench.baseline)?.results[0]?.ok?.min ?? NaN;
+  console.log(`\n${group}\n\n| | µs per step, best | average | best, times the baseline's |\n|---|---|---|---|`);
+  for (const { name, results } of benches) {
+    const ok = results[0]?.ok;
+    if (ok === undefined) continue;
+    const [best, average] = [ok.min, ok.avg].map((ns) => (ns / steps / 1000).toFixed(3));
+    console.log(`| ${name} | ${best} | ${average} | ${(ok.min / baseline).toFixed(2)} |`);
+  }
+}
