@@ -110,6 +110,9 @@ export function openDevice(options: DeviceOptions = {}): Promise<Device> {
     if (dtype !== "f32" && dtype !== "f64") {
       throw new RangeError(`Cannot open a device: dtype must be "f32" or "f64", got ${describe(dtype)}`);
     }
+    if (backend === "webgpu" && dtype === "f64") {
+      throw new TypeError('Cannot open a device: WebGPU computes in f32, got dtype "f64"; use backend: "cpu"');
+    }
     if (backend === "webgpu") {
       throw new DeviceError(
         'Cannot open a device: this version of cervid has no WebGPU engine; use backend: "cpu" or "auto"',

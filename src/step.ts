@@ -126,7 +126,7 @@ export function defineStep<const P extends ShapeTree>(spec: StepSpec<P>): Step {
     name,
     state,
     input,
-    params: spec.params,
+    params: mapTree<Shape, Shape>(spec.params, Array.isArray, (shape) => Object.freeze([...shape])),
     jacobian: structure.kind === "block" ? { block: structure.block, layout: structure.layout } : structure.kind,
     init(device, { seed = 0, scheme = "torch" } = {}) {
       const random = createRandom(seed);

@@ -17,30 +17,31 @@ export async function explainFailure(
   if (result === "max-sweeps-reached") {
     const last = stats.residuals.at(-1) ?? NaN;
     const state = `not converged after ${stats.sweeps} sweeps (last update ${last.toPrecision(3)} tolerances)`;
-    return `${context}: ${share} ${state}; ${advice}`;
+    const b = verdict.sequences.findIndex((sequence) => sequence.result === result);
+    return `${context}: ${share} ${state}${await findCause(engine, job, b, 0, job.time)}; ${advice}`;
   }
   const b = verdict.sequences.findIndex((sequence) => sequence.result === "nonfinite");
   const t = verdict.sequences[b]?.firstNonfinite ?? 0;
-  const cause = await findCause(engine, job, b, t);
+  const cause = await findCause(engine, job, b, t, t + 1);
   return `${context}: ${share} not finite, sequence ${b} first at t = ${t}${cause}; ${advice}`;
 }
 
-/** The input or parameter that is not finite, if there is one: read only when a solve has failed. */
-async function findCause(engine: Engine, job: SweepJob, b: number, t: number): Promise<string> {
+/** The parameter, or the input at steps `from` to `to`, that is not finite, if any: read only when a solve has failed. */
+async function findCause(engine: Engine, job: SweepJob, b: number, from: number, to: number): Promise<string> {
   const { program: { params, input, state }, time } = job;
-  const first = async (memory: Memory, from: number, to: number): Promise<[number, number] | undefined> => {
+  const find = async (memory: Memory, begin: number, end: number): Promise<[number, number] | undefined> => {
     const data = await engine.read(memory);
-    for (let i = from; i < to; i++) if (!Number.isFinite(data[i])) return [i - from, data[i]!];
+    for (let i = begin; i < end; i++) if (!Number.isFinite(data[i])) return [i - begin, data[i]!];
     return undefined;
   };
   for (const [k, memory] of job.params.entries()) {
-    const found = await first(memory, 0, memory.length);
+    const found = await find(memory, 0, memory.length);
     if (found) return `, params.${params[k]!.path} is ${found[1]} at element ${found[0]}`;
   }
-  const state0 = await first(job.h0, b * state, (b + 1) * state);
-  if (state0) return `, h0[${b}, ${state0[0]}] is ${state0[1]}`;
+  const initial = await find(job.h0, b * state, (b + 1) * state);
+  if (initial) return `, h0[${b}, ${initial[0]}] is ${initial[1]}`;
   if (job.xs === null) return "";
-  const row = (b * time + t) * input;
-  const found = await first(job.xs, row, row + input);
-  return found ? `, xs[${b}, ${t}, ${found[0]}] is ${found[1]}` : "";
+  const found = await find(job.xs, (b * time + from) * input, (b * time + to) * input);
+  if (!found) return "";
+  return `, xs[${b}, ${from + Math.floor(found[0] / input)}, ${found[0] % input}] is ${found[1]}`;
 }

@@ -4,7 +4,7 @@ import { ELEMENTWISE, isElementwise } from "./elementwise.ts";
 import { emitMatvec, emitMatvecTransposed } from "./print_js_products.ts";
 
 /** Vectors of at most this many elements become local variables and straight code, longer ones loops over scratch. */
-export const UNROLL = 16;
+export const UNROLL = 4;
 
 /** Where the elements of a value are to be read. */
 export type Place =

@@ -1,5 +1,8 @@
 import type { Node } from "./graph.ts";
-import { isIndexable, type Place, read, UNROLL } from "./print_js.ts";
+import { isIndexable, type Place, read } from "./print_js.ts";
+
+/** Matrices of at most this many columns are multiplied row by row in one expression, the vector in local variables. */
+const STRAIGHT_COLUMNS = 16;
 
 /** `outs[k][i] = Σ_j matrix[i, j] vectors[k][j]`, each element of the matrix read once. */
 export function emitMatvec(
@@ -10,7 +13,7 @@ export function emitMatvec(
   lines: string[],
 ): void {
   const [rows, columns] = node.shape as [number, number];
-  const straight = columns <= UNROLL || !isIndexable(matrix) || !vectors.every(isIndexable);
+  const straight = columns <= STRAIGHT_COLUMNS || !isIndexable(matrix) || !vectors.every(isIndexable);
   const entry = (i: number | string, j: number | string): string => {
     if (typeof i === "number" && typeof j === "number") return read(matrix, i * columns + j);
     return read(matrix, `${typeof i === "number" ? i * columns : `${i} * ${columns}`} + ${j}`);

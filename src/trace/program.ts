@@ -113,6 +113,7 @@ export function traceStep(spec: TraceSpec): StepProgram {
 function parameterTree(shapes: ShapeTree, params: readonly ParameterLeaf[], name: string, prefix = ""): unknown {
   const record: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(shapes)) {
+    if (key.includes(".")) throw new RangeError(`Cannot define "${name}": parameter names have no dots, got "${key}"`);
     const path = prefix === "" ? key : `${prefix}.${key}`;
     record[key] = isShape(value)
       ? params.find((parameter) => parameter.path === path)!.leaf

@@ -3,12 +3,13 @@ import type { Node } from "../../trace/graph.ts";
 import { memory, type Place, printJs, type Resources } from "../../trace/print_js.ts";
 import type { StepProgram } from "../../trace/program.ts";
 import type { Slot, Stages } from "../../trace/stages.ts";
+import { sigmoid, softplus, tanh } from "./functions.ts";
 
-/** The functions that printed code calls, and the stable forms of those that Math lacks. */
+/** The functions that printed code calls, by the names that `trace/elementwise.ts` prints. */
+const FUNCTIONS = { sigmoid, softplus, tanh };
 const PRELUDE = `
-const { exp, log, sqrt, sin, cos, tanh, abs, sign, pow, max, min, log1p, fround } = Math;
-const sigmoid = (a) => 1 / (1 + exp(-a));
-const softplus = (a) => max(a, 0) + log1p(exp(-abs(a)));
+const { exp, log, sqrt, sin, cos, abs, sign, pow, max, min, fround } = Math;
+const { ${Object.keys(FUNCTIONS).join(", ")} } = functions;
 `;
 
 /** The arrays that a kernel reads, in the order in which it takes them; rows advance along (b, t). */
@@ -55,16 +56,16 @@ export function unpack(program: StepProgram): string {
  * Compiles the text of a kernel. Its text is made from a graph of known operations and numbers, never from strings of a
  * user. Scratch memory is allocated here, once; arithmetic is in f64 and rounded where it is stored.
  */
-export function compileKernel<F>(name: string, parameters: string, body: readonly string[], use: Resources): F {
+export function compileKernel<F>(parameters: string, body: readonly string[], use: Resources): F {
   const constants = use.constants.map((_, i) => `K${i} = constants[${i}]`).join(", ");
   const source = [
     '"use strict";',
     PRELUDE,
     `const W = new Float64Array(${use.scratch});`,
     constants === "" ? "" : `const ${constants};`,
-    `return function ${name}(${parameters}) {`,
+    `return function kernel(${parameters}) {`,
     ...body,
     "};",
   ].join("\n");
-  return new Function("constants", source)(use.constants) as F;
+  return new Function("constants", "functions", source)(use.constants, FUNCTIONS) as F;
 }

@@ -20,13 +20,12 @@ export function compileMap(
   stages: Stages,
   outputs: readonly Slot[],
   width: number,
-  name: "shared" | "hoist" | "value",
 ): MapKernel {
   const places = inputPlaces(program, stages);
   places.set(program.h, memory("H", "h"));
   const { lines, use } = printBody(outputs.map(({ node }) => node), places);
   const store = outputs.flatMap(({ node, offset }) => storeLines(node, places.get(node)!, memory("OUT", "o", offset)));
-  return compileKernel(name, "arrays, OUT, H, first, rows", [
+  return compileKernel("arrays, OUT, H, first, rows", [
     unpack(program),
     "let z = first.z, x = first.x, o = first.out, t = first.t;",
     "const h = first.h;",

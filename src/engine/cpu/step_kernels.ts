@@ -41,15 +41,14 @@ function compile(program: StepProgram, transition: Transition, dtype: "f32" | "f
   const measures = new Map<ErrorKind, SweepKernel>();
   return {
     stages,
-    shared: compileMap(program, none, stages.shared, stages.sharedSize, "shared"),
+    shared: compileMap(program, none, stages.shared, stages.sharedSize),
     hoist: compileMap(
       program,
       { ...none, shared: stages.shared },
       stages.hoisted,
       stages.hoistedSize,
-      "hoist",
     ),
-    value: compileMap(program, stages, [{ node: output, offset: 0 }], program.state, "value"),
+    value: compileMap(program, stages, [{ node: output, offset: 0 }], program.state),
     sweep: compileSweep(program, stages, action, transition.kind === "sequential" ? "sequential" : "sweep", dtype),
     measure(kind) {
       const growth = kind === "first-order" ? tangent : absoluteAction(program);

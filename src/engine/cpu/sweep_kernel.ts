@@ -127,5 +127,5 @@ export function compileSweep(
     measures ? each((i) => `GUESS[range.guess + ${i}] = ${read(dPlace, i)};`) : "",
     "report.worst = worst; report.resets = resets; report.exact = done; report.failed = failed;",
   ];
-  return compileKernel(mode, "arrays, OLD, OUT, GUESS, START, range, tolerance, report", body, use);
+  return compileKernel("arrays, OLD, OUT, GUESS, START, range, tolerance, report", body, use);
 }

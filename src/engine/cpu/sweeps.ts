@@ -61,6 +61,8 @@ export class CpuRun implements SweepRun {
     };
     this.#zeros = allocate(program.state, "zeros");
     this.#guess = sequential ? EMPTY : allocate(batch * window * program.state, "the guess");
+    // What no sweep reaches, windows after a failure or an abort, reads as missing, not as zero.
+    arrayOf(job.ys).fill(NaN);
     if (stages.shared.length > 0) {
       shared(this.#arrays, this.#arrays.shared, this.#zeros, { z: 0, x: 0, out: 0, h: 0, t: 0 }, 1);
     }
