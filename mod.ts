@@ -56,5 +56,6 @@ export type { GuessChoice } from "./src/solve/guess.ts";
 export type { ErrorKind } from "./src/engine/engine.ts";
 export type { SolveProgress } from "./src/solve/iterate.ts";
 export { explainResult, type Solution, SolveError, type SolveResult, type SolveStats } from "./src/solve/solution.ts";
-export { type EnqueuedSolve, enqueueSolve, solve, type SolveOptions } from "./src/solve/sequence.ts";
+export type { SolveOptions } from "./src/solve/attempt.ts";
+export { type EnqueuedSolve, enqueueSolve, solve } from "./src/solve/sequence.ts";
 export * from "./src/io/mod.ts";

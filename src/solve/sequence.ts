@@ -1,45 +1,11 @@
-import { checkCount } from "../core/shape.ts";
-import { describe, type Device, engineOf } from "../device.ts";
-import type { Engine, ErrorKind, Memory, SweepJob, SweepRun, Verdict } from "../engine/engine.ts";
-import { programOf, type Step } from "../step.ts";
-import { type Tensor, wrapMemory } from "../tensor.ts";
+import type { Verdict } from "../engine/engine.ts";
+import type { Step } from "../step.ts";
+import type { Tensor } from "../tensor.ts";
+import { type Attempt, begin, joinIterates, lastState, release, type SolveOptions } from "./attempt.ts";
 import { explainFailure } from "./failure.ts";
-import { type GuessChoice, resolveGuess } from "./guess.ts";
-import { iterate, type SolveProgress } from "./iterate.ts";
-import { isNewton, type Method, type MethodName, METHODS, resolveMethod } from "./methods.ts";
-import { type PreparedProblem, prepareProblem, type Problem } from "./problem.ts";
+import { iterate } from "./iterate.ts";
+import type { Problem } from "./problem.ts";
 import { createSolution, type Solution, SolveError, type SolveResult, type SolveStats } from "./solution.ts";
-
-/** How a problem is solved. */
-export interface SolveOptions {
-  /** Needed only where no argument is a device tensor. */
-  readonly device?: Device;
-  /** Default `auto`. */
-  readonly method?: MethodName | Method;
-  /** Relative tolerance of an update. Default 1e-5 in f32, 1e-10 in f64. */
-  readonly rtol?: number;
-  /** Absolute tolerance of an update. Default 1e-6 in f32, 1e-12 in f64. */
-  readonly atol?: number;
-  /** Sweeps allowed in a window. Default: its length, but at most 100 for `deer` and 1000 for the others. */
-  readonly maxSweeps?: number;
-  /** Where the sweeps start. Default `f0`. */
-  readonly guess?: GuessChoice;
-  /** Solve in windows of this many steps, carrying the state; chosen automatically where memory demands it. */
-  readonly window?: number;
-  /** Keep every iterate in `solution.iterates`; not with several windows. */
-  readonly keepIterates?: boolean;
-  /**
-   * Also compute `stats.errorBound` by one more scan: with `true` or `first-order` the estimate e[t] = J[t] e[t-1] + r[t],
-   * about one sweep's work; with `absolute` e[t] = |J[t]| e[t-1] + |r[t]|, which cancels nothing and costs D times as much.
-   */
-  readonly errorBound?: boolean | ErrorKind;
-  /** `throw` (default) a {@linkcode SolveError}, or `return` the unfinished solution with its `result`. */
-  readonly onFailure?: "throw" | "return";
-  /** Aborts between sweeps; the promise is rejected with the signal's reason. */
-  readonly signal?: AbortSignal;
-  /** Called after every sweep. */
-  readonly onProgress?: (progress: SolveProgress) => void;
-}
 
 /** A solve that was enqueued. */
 export interface EnqueuedSolve {
@@ -53,121 +19,6 @@ export interface EnqueuedSolve {
 
 /** Milliseconds of work after which the event loop is given a turn, so that signals and pages live. */
 const TURN_MS = 30;
-
-/** Default tolerances: the answer agrees with the sequential one to about a hundred roundings of the dtype or better. */
-const TOLERANCES = {
-  f32: { rtol: 1e-5, atol: 1e-6, epsilon: 2 ** -23 },
-  f64: { rtol: 1e-10, atol: 1e-12, epsilon: 2 ** -52 },
-} as const;
-
-/** One solve under way: everything between the checks at the door and the answer. */
-interface Attempt {
-  readonly engine: Engine;
-  readonly problem: PreparedProblem;
-  readonly job: SweepJob;
-  readonly run: SweepRun;
-  readonly method: MethodName;
-  readonly reason: string | undefined;
-  readonly maxSweeps: number;
-  readonly errorKind: ErrorKind | null;
-  readonly options: SolveOptions;
-  readonly ys: Tensor;
-}
-
-function begin(step: Step, given: Problem, options: SolveOptions): Attempt {
-  const program = programOf(step);
-  const { name, state } = program;
-  const context = `Cannot solve "${name}"`;
-  const { onFailure = "throw", keepIterates = false } = options;
-  if (onFailure !== "throw" && onFailure !== "return") {
-    throw new RangeError(`${context}: onFailure must be "throw" or "return", got ${describe(onFailure)}`);
-  }
-  const { errorBound = false } = options;
-  if (![true, false, "first-order", "absolute"].includes(errorBound)) {
-    const came = describe(errorBound);
-    throw new RangeError(`${context}: errorBound must be a boolean, "first-order" or "absolute", got ${came}`);
-  }
-  const errorKind = errorBound === true ? "first-order" : errorBound === false ? null : errorBound;
-  for (const key of ["rtol", "atol"] as const) {
-    const value = options[key];
-    if (value !== undefined && !(value >= 0 && value < Infinity)) {
-      throw new RangeError(`${context}: ${key} must be a number of at least 0, got ${describe(value)}`);
-    }
-  }
-  for (const key of ["maxSweeps", "window"] as const) {
-    if (options[key] !== undefined) checkCount(context, key, options[key], 1);
-  }
-  const problem = prepareProblem(program, given, options.device);
-  const { device, batch, time, batched } = problem;
-  try {
-    const engine = engineOf(device);
-    const { method, reason } = resolveMethod(options.method ?? "auto", engine.backend);
-    const transition = METHODS[method.name].transition(program, method);
-    const defaults = TOLERANCES[engine.dtype];
-    const { rtol = defaults.rtol, atol = defaults.atol } = options;
-    if (rtol === 0 && atol === 0) {
-      throw new RangeError(`${context}: rtol and atol must not both be 0; give rtol of some roundings, e.g. 1e-6`);
-    }
-    const affine = program.affine && isNewton(program, transition);
-    const rule = { rtol, atol, affine, floor: Math.min(0.1, 4 * defaults.epsilon / Math.max(rtol, defaults.epsilon)) };
-    const guess = resolveGuess(name, options.guess ?? "f0", problem, state);
-    const { params, xs, h0 } = problem;
-    const partial = { program, transition, params, xs, h0, guess, batch, time, rule, keepIterates };
-    const window = Math.max(1, Math.min(time, options.window ?? engine.affordableWindow(partial)));
-    if (keepIterates && window < time) {
-      throw new RangeError(
-        `${context}: keepIterates needs a single window, got windows of ${window} for ${time} steps`,
-      );
-    }
-    const ys = engine.allocate(engine.dtype, batch * time * state, `ys of "${name}"`);
-    const job: SweepJob = { ...partial, window, ys };
-    const shape = batched ? [batch, time, state] : [time, state];
-    const maxSweeps = options.maxSweeps ?? Math.min(window, METHODS[method.name].maxSweeps);
-    const wrapped = wrapMemory(device, shape, ys, `ys of "${name}"`);
-    problem.temporary.push(wrapped);
-    const run = engine.beginRun(job);
-    problem.temporary.pop();
-    return { engine, problem, job, run, method: method.name, reason, maxSweeps, errorKind, options, ys: wrapped };
-  } catch (error) {
-    for (const copy of problem.temporary) copy.dispose();
-    throw error;
-  }
-}
-
-/** Frees what only the solve needed; with `all` also its answer. */
-function release({ engine, problem, run, ys }: Attempt, all: boolean): void {
-  for (const copy of problem.temporary) copy.dispose();
-  if (all) {
-    ys.dispose();
-    for (const iterate of run.iterates) engine.free(iterate);
-  }
-  engine.endRun(run);
-}
-
-/** The last states as a tensor of their own. */
-function lastState({ engine, job, problem, ys }: Attempt): Tensor {
-  const { batch, time, h0, program: { name, state } } = job;
-  const last = engine.allocate(engine.dtype, batch * state, `yT of "${name}"`);
-  const rows = { toStart: 0, toStride: state, width: state, rows: batch };
-  if (time === 0) engine.copy(h0, last, { ...rows, fromStart: 0, fromStride: state });
-  else engine.copy(job.ys, last, { ...rows, fromStart: (time - 1) * state, fromStride: time * state });
-  return wrapMemory(ys.device, problem.batched ? [batch, state] : [state], last, `yT of "${name}"`);
-}
-
-/** Joins the iterates to one tensor with a leading axis. */
-function joinIterates({ engine, job, problem, run, ys }: Attempt): Tensor | undefined {
-  if (!job.keepIterates) return undefined;
-  const { batch, time, program: { name, state } } = job;
-  const length = batch * time * state;
-  const all: Memory = engine.allocate(engine.dtype, run.iterates.length * length, `iterates of "${name}"`);
-  for (const [i, iterate] of run.iterates.entries()) {
-    const whole = { fromStart: 0, fromStride: 0, toStart: i * length, toStride: 0, width: length, rows: 1 };
-    engine.copy(iterate, all, whole);
-    engine.free(iterate);
-  }
-  const shape = problem.batched ? [batch, time, state] : [time, state];
-  return wrapMemory(ys.device, [run.iterates.length, ...shape], all, `iterates of "${name}"`);
-}
 
 const overall = (verdict: Verdict): SolveResult => {
   const results = verdict.sequences.map((sequence) => sequence.result);

@@ -9,9 +9,10 @@ import { simplifyElementwise, simplifySlice } from "./simplify.ts";
 export function broadcastShape(args: readonly Node[]): Shape | undefined {
   let shape: Shape = [];
   for (const arg of args) {
-    if (sizeOf(arg.shape) === 1 && arg.shape.length <= shape.length) continue;
-    if (sizeOf(shape) === 1 && shape.length <= arg.shape.length) shape = arg.shape;
-    else if (!sameShape(shape, arg.shape) && sizeOf(arg.shape) !== 1) return undefined;
+    // Of single elements the one with more axes decides.
+    const wider = sizeOf(shape) === 1 && (arg.size !== 1 || arg.shape.length > shape.length);
+    if (wider) shape = arg.shape;
+    else if (arg.size !== 1 && !sameShape(shape, arg.shape)) return undefined;
   }
   return shape;
 }

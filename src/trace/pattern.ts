@@ -86,17 +86,20 @@ export function provePattern(output: Node, variable: Node, direct = false): Stru
 
 /** The sharpest structure that covers every non-zero entry. */
 function classify(size: number, depends: (i: number, j: number) => boolean): Structure {
-  const entries: [number, number][] = [];
-  for (let i = 0; i < size; i++) {
-    for (let j = 0; j < size; j++) if (depends(i, j)) entries.push([i, j]);
-  }
-  if (entries.length === 0) return { kind: "zero" };
-  if (entries.every(([i, j]) => i === j)) return { kind: "diagonal" };
+  // Most candidates are refuted by the first entries.
+  const covers = (may: (i: number, j: number) => boolean): boolean => {
+    for (let i = 0; i < size; i++) {
+      for (let j = 0; j < size; j++) if (depends(i, j) && !may(i, j)) return false;
+    }
+    return true;
+  };
+  if (covers(() => false)) return { kind: "zero" };
+  if (covers((i, j) => i === j)) return { kind: "diagonal" };
   for (let block = 2; block < size; block++) {
     if (size % block !== 0) continue;
     const units = size / block;
-    if (entries.every(([i, j]) => i % units === j % units)) return { kind: "block", block, layout: "strided" };
-    if (entries.every(([i, j]) => Math.floor(i / block) === Math.floor(j / block))) {
+    if (covers((i, j) => i % units === j % units)) return { kind: "block", block, layout: "strided" };
+    if (covers((i, j) => Math.floor(i / block) === Math.floor(j / block))) {
       return { kind: "block", block, layout: "contiguous" };
     }
   }

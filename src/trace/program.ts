@@ -3,6 +3,7 @@ import { flattenTree } from "../core/tree.ts";
 import { checkCount, formatShape, sizeOf } from "../core/shape.ts";
 import { Node, type Sym, topological, Trace } from "./graph.ts";
 import { jvp } from "./differentiate.ts";
+import { ELEMENTWISE, isElementwise } from "./elementwise.ts";
 import { misuse } from "./misuse.ts";
 import { provePattern, type Structure } from "./pattern.ts";
 import { reshape } from "./build.ts";
@@ -36,7 +37,7 @@ export interface StepProgram {
   readonly structure: Structure;
   /** The same along elementwise paths only: the states that belong to one unit. */
   readonly units: Structure;
-  /** Whether ∂f/∂h is free of h: Newton's method then needs one sweep. */
+  /** Whether f is affine in h: Newton's method then needs one sweep. */
   readonly affine: boolean;
 }
 
@@ -101,12 +102,34 @@ export function traceStep(spec: TraceSpec): StepProgram {
       );
     }
     const output = reshape(result, [state]);
+    const given = new Set([h, x, t, ...params.map(({ leaf }) => leaf)]);
+    if (topological([output]).some((node) => node.op === "leaf" && !given.has(node))) {
+      throw misuse(
+        name,
+        "the variable of a function given to grad() was used outside that function",
+        "use it inside only, and outside the value that the gradient is taken at",
+      );
+    }
     const tangent = jvp([output], new Map([[h, delta]]))[0]!;
-    const affine = tangent === null || !topological([tangent]).includes(h);
+    const affine = isSmooth(output, h) && (tangent === null || !topological([tangent]).includes(h));
     const structure = provePattern(output, h);
     const units = provePattern(output, h, true);
     return { name, trace, state, input, params, h, x, t, output, delta, tangent, structure, units, affine };
   });
+}
+
+/** Whether no value jumps with `variable`, nor hides it from derivatives: then a derivative of 0 means constant. */
+function isSmooth(output: Node, variable: Node): boolean {
+  const varying = new Set<Node>([variable]);
+  const one = output.trace.constant(1);
+  for (const node of topological([output])) {
+    for (const [i, arg] of node.args.entries()) {
+      if (!varying.has(arg)) continue;
+      varying.add(node);
+      if (isElementwise(node.op) && ELEMENTWISE[node.op].scale(i, one, node.args, node) === null) return false;
+    }
+  }
+  return true;
 }
 
 /** The leaves in the tree of their shapes; an unknown name is an error at once, not `undefined` later. */

@@ -1,0 +1,168 @@
+import { formatShape, sizeOf } from "../core/shape.ts";
+import type { Shape } from "../core/types.ts";
+import * as build from "./build.ts";
+import { currentTrace, type Sym } from "./graph.ts";
+import { misuse } from "./misuse.ts";
+import { isShape, lift, liftVector, type Operand } from "./operands.ts";
+import { add, div, exp, log, stopGradient, sub } from "./ops_elementwise.ts";
+
+function product(op: "matvec" | "matvecTransposed", matrix: Sym, vector: Operand): Sym {
+  const trace = currentTrace(op);
+  const m = lift(op, 1, matrix, trace);
+  const v = liftVector(op, 2, vector, trace);
+  const axis = op === "matvec" ? 1 : 0;
+  if (m.shape.length !== 2 || m.shape[axis] !== v.size) {
+    throw misuse(
+      trace.name,
+      `${op}() cannot multiply a matrix of shape ${formatShape(m.shape)} with a vector of shape ${
+        formatShape(v.shape)
+      }`,
+      `give a matrix whose ${axis === 1 ? "columns" : "rows"} are as many as the vector's elements`,
+    );
+  }
+  return build[op](m, v);
+}
+
+/** `matrix · vector`: `[m, n]`, `[n]` to `[m]`. Cost: m n multiplications. */
+export function matvec(matrix: Sym, vector: Operand): Sym {
+  return product("matvec", matrix, vector);
+}
+
+/** `matrixᵀ · vector`: `[m, n]`, `[m]` to `[n]`. Cost: m n multiplications. */
+export function matvecTransposed(matrix: Sym, vector: Operand): Sym {
+  return product("matvecTransposed", matrix, vector);
+}
+
+/** `out[i, j] = a[i] b[j]`: `[m]`, `[n]` to `[m, n]`. */
+export function outer(a: Operand, b: Operand): Sym {
+  const trace = currentTrace("outer");
+  return build.outer(liftVector("outer", 1, a, trace), liftVector("outer", 2, b, trace));
+}
+
+/** `Σ a[i] b[i]` of two vectors of equal length: a scalar. */
+export function dot(a: Operand, b: Operand): Sym {
+  const trace = currentTrace("dot");
+  const [u, v] = [liftVector("dot", 1, a, trace), liftVector("dot", 2, b, trace)];
+  if (u.size !== v.size) {
+    throw misuse(
+      trace.name,
+      `dot() cannot combine shapes ${formatShape(u.shape)} and ${formatShape(v.shape)}`,
+      "give vectors of equal length",
+    );
+  }
+  return build.sum(build.mul(u, v));
+}
+
+/** The sum of all elements: a scalar. */
+export function sum(a: Operand): Sym {
+  const trace = currentTrace("sum");
+  return build.sum(lift("sum", 1, a, trace));
+}
+
+/** The mean of all elements: a scalar. */
+export function mean(a: Operand): Sym {
+  const trace = currentTrace("mean");
+  const node = lift("mean", 1, a, trace);
+  return build.div(build.sum(node), trace.constant(node.size));
+}
+
+/** The largest element: a scalar. Where several are largest they share the derivative. */
+export function maximum(a: Operand): Sym {
+  const trace = currentTrace("maximum");
+  return build.maximum(lift("maximum", 1, a, trace));
+}
+
+/** `log Σ e^(a[i])`, without overflow: a scalar. */
+export function logSumExp(a: Operand): Sym {
+  const top = stopGradient(maximum(a));
+  return add(top, log(sum(exp(sub(a, top)))));
+}
+
+/** `e^(a[i]) / Σ e^(a[j])`, without overflow. */
+export function softmax(a: Operand): Sym {
+  const weights = exp(sub(a, stopGradient(maximum(a))));
+  return div(weights, sum(weights));
+}
+
+/**
+ * Elements `start` to `end - 1` of a vector.
+ *
+ * @example The halves of a state
+ * ```ts
+ * import { defineStep } from "@cervid/cervid";
+ * import { concat, slice } from "@cervid/cervid/ops";
+ *
+ * const swap = defineStep({
+ *   name: "swap",
+ *   state: 4,
+ *   input: 0,
+ *   params: {},
+ *   step: ({ h }) => concat(slice(h, 2, 4), slice(h, 0, 2)),
+ * });
+ * console.log(swap.jacobian); // { block: 2, layout: "strided" }
+ * ```
+ */
+export function slice(v: Operand, start: number, end: number): Sym {
+  const trace = currentTrace("slice");
+  const node = liftVector("slice", 1, v, trace);
+  if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end <= start || end > node.size) {
+    throw misuse(
+      trace.name,
+      `slice() cannot take elements ${start} to ${end} of a vector of ${node.size}`,
+      "give whole numbers with 0 <= start < end <= length",
+    );
+  }
+  return build.slice(node, start, end - start);
+}
+
+/** The elements of all values in order: a vector. Scalars count as one element. */
+export function concat(...values: readonly Operand[]): Sym {
+  const trace = currentTrace("concat");
+  if (values.length === 0) throw misuse(trace.name, "concat() was given nothing", "give at least one value");
+  return build.concat(values.map((value, i) => liftVector("concat", i + 1, value, trace)));
+}
+
+/** The same elements in another shape of equal size, row-major: a vector as a matrix, or back. */
+export function reshape(v: Operand, shape: Shape): Sym {
+  const trace = currentTrace("reshape");
+  const node = lift("reshape", 1, v, trace);
+  if (!isShape(shape) || sizeOf(shape) !== node.size) {
+    throw misuse(
+      trace.name,
+      `reshape() cannot give ${node.size} elements the shape ${formatShape(shape)}`,
+      "give at most two axes whose product is the number of elements",
+    );
+  }
+  return build.reshape(node, shape);
+}
+
+/** A vector of `length` elements, or an array of a shape, that all equal the scalar `a`. */
+export function broadcast(a: Operand, length: number | Shape): Sym {
+  const trace = currentTrace("broadcast");
+  const node = lift("broadcast", 1, a, trace);
+  const shape = typeof length === "number" ? [length] : length;
+  if (node.size !== 1 || !isShape(shape)) {
+    throw misuse(
+      trace.name,
+      `broadcast() cannot spread shape ${formatShape(node.shape)} to ${formatShape(shape)}`,
+      "give a scalar, and a length or a shape of at most two axes",
+    );
+  }
+  return build.broadcast(node, shape);
+}
+
+/** A number as a scalar, or an array of numbers as a vector (with `shape`, as a matrix): data that no one trains. */
+export function constant(value: number | ArrayLike<number>, shape?: Shape): Sym {
+  const trace = currentTrace("constant");
+  if (typeof value === "number") return build.broadcast(trace.constant(value), shape ?? []);
+  if (
+    typeof value?.length !== "number" || (shape !== undefined && (!isShape(shape) || sizeOf(shape) !== value.length))
+  ) {
+    throw misuse(
+      trace.name,
+      `constant() cannot give ${String(value?.length)} elements the shape ${formatShape(shape ?? [])}`,
+      "give a number or an array of numbers, and a shape of as many elements",
+    );
+  }
+  return trace.constant(value, shape);
+}
