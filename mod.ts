@@ -20,7 +20,7 @@
 export type { DType, HostArray, HostTensor, Shape, ShapeTree, Tree } from "./src/core/types.ts";
 export { DeviceError, TraceError } from "./src/core/errors.ts";
 export { type Device, type DeviceOptions, openDevice } from "./src/device.ts";
-export { type Tensor, tensor, type TensorLike, tidy, toHost } from "./src/tensor.ts";
+export { type Tensor, tensor, type TensorLike, tidy, toDevice, toHost } from "./src/tensor.ts";
 export {
   defineStep,
   type InitOptions,

@@ -1,5 +1,6 @@
 import { DeviceError } from "./core/errors.ts";
 import { formatShape, sizeOf } from "./core/shape.ts";
+import { mapTree } from "./core/tree.ts";
 import type { DType, HostTensor, Shape, Tree } from "./core/types.ts";
 import { describe, type Device, engineOf, scopesOf } from "./device.ts";
 import type { Memory } from "./engine/engine.ts";
@@ -130,6 +131,27 @@ export function tensor(device: Device, value: HostTensor, label = "a tensor"): T
   if (isTensor(value)) throw new TypeError(`Cannot make ${label}: it is a tensor already; read it with toHost() first`);
   checkHost(value, `Cannot make ${label}`);
   return new DeviceTensor(device, [...value.shape], engine.upload(value.data, label), label);
+}
+
+/**
+ * A tree of arrays on a device, such as parameters from `fromTorchGru`: host arrays are copied as {@linkcode tensor} does,
+ * tensors stay what they are. Copy parameters once where many solves use them.
+ *
+ * @example
+ * ```ts
+ * import { openDevice, toDevice } from "@cervid/cervid";
+ *
+ * await using device = await openDevice({ backend: "cpu" });
+ * const params = toDevice(device, { rate: { data: new Float32Array([0.5]), shape: [] } });
+ * console.log(params.rate);
+ * ```
+ */
+export function toDevice(device: Device, tree: Tree<TensorLike>): Tree<Tensor> {
+  return mapTree<TensorLike, Tensor>(
+    tree,
+    isTensorLike,
+    (value, path) => isTensor(value) ? value : tensor(device, value, path),
+  );
 }
 
 /**

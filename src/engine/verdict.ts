@@ -6,6 +6,8 @@ export interface StoppingRule {
   readonly affine: boolean;
   /** In units of the tolerance: an update this small is rounding, whatever the ratio. */
   readonly floor: number;
+  /** The distance from 1 to the next number of the dtype: an update of size u leaves a rounding of u · epsilon. */
+  readonly epsilon: number;
 }
 
 /** Entries of an iterate beyond this are replaced by the guess, as DEER clips them (arXiv 2309.12252). */
@@ -35,8 +37,9 @@ export function createHistory(): UpdateHistory {
  *     e ≤ 1  and  e ρ / (1 - ρ) ≤ 1,   ρ the larger of the last two ratios e[k] / e[k-1]
  *
  * An update alone says little where convergence is linear: what is still to come is e (ρ + ρ² + ...). Newton's method
- * has a tiny ρ near the solution and pays nothing. Updates of the size of rounding need no ratio. A sweep that had to
- * replace entries (`resets`) never counts.
+ * has a tiny ρ near the solution and pays nothing. Updates of the size of rounding need no ratio. An affine step needs
+ * neither, unless the guess was so far off that cancelling it cost digits. A sweep that had to replace entries (`resets`)
+ * never counts.
  */
 export function judge(rule: StoppingRule, history: UpdateHistory, e: number, resets: number): boolean {
   const first = history.sweeps === 0;
@@ -46,6 +49,6 @@ export function judge(rule: StoppingRule, history: UpdateHistory, e: number, res
   history.last = e;
   history.ratio = first ? NaN : ratio;
   if (resets > 0) return false;
-  if (rule.affine || e <= rule.floor) return true;
+  if (e <= rule.floor || (rule.affine && e * rule.epsilon <= 1)) return true;
   return e <= 1 && worst < 1 && e * worst <= 1 - worst;
 }

@@ -90,12 +90,13 @@ export function begin(step: Step, given: Problem, options: SolveOptions): Attemp
     const { method, reason } = resolveMethod(options.method ?? "auto", engine.backend);
     const transition = METHODS[method.name].transition(program, method);
     const defaults = TOLERANCES[engine.dtype];
+    const { epsilon } = defaults;
     const { rtol = defaults.rtol, atol = defaults.atol } = options;
     if (rtol === 0 && atol === 0) {
       throw new RangeError(`${context}: rtol and atol must not both be 0; give rtol of some roundings, e.g. 1e-6`);
     }
     const affine = program.affine && isNewton(program, transition);
-    const rule = { rtol, atol, affine, floor: Math.min(0.1, 4 * defaults.epsilon / Math.max(rtol, defaults.epsilon)) };
+    const rule = { rtol, atol, affine, floor: Math.min(0.1, 4 * epsilon / Math.max(rtol, epsilon)), epsilon };
     const guess = resolveGuess(name, options.guess ?? "f0", problem, state);
     const { params, xs, h0 } = problem;
     const partial = { program, transition, params, xs, h0, guess, batch, time, rule, keepIterates };
@@ -152,5 +153,6 @@ export function joinIterates({ engine, job, problem, run, ys }: Attempt): Tensor
     engine.free(iterate);
   }
   const shape = problem.batched ? [batch, time, state] : [time, state];
-  return wrapMemory(ys.device, [run.iterates.length, ...shape], all, `iterates of "${name}"`);
+  // Of T = 0 the guess alone, which no engine was asked for.
+  return wrapMemory(ys.device, [Math.max(1, run.iterates.length), ...shape], all, `iterates of "${name}"`);
 }

@@ -1,6 +1,6 @@
 import type { Engine, Memory, SweepJob, Verdict } from "../engine/engine.ts";
 import type { SolveResult, SolveStats } from "./solution.ts";
-import { explainResult } from "./solution.ts";
+import { RESULTS } from "./solution.ts";
 
 /** What went wrong, where and first in which sequence, and the cure: the message of a SolveError. */
 export async function explainFailure(
@@ -11,19 +11,19 @@ export async function explainFailure(
   stats: SolveStats,
 ): Promise<string> {
   const context = `Cannot solve "${job.program.name}" by ${stats.method}`;
-  const advice = explainResult(result).replace(/\.$/, "");
+  const { cure } = RESULTS[result];
   const failed = verdict.sequences.filter((sequence) => sequence.result === result).length;
-  const share = `${failed} of ${job.batch} sequences`;
+  const share = job.batch === 1 ? "" : `${failed} of ${job.batch} sequences `;
   if (result === "max-sweeps-reached") {
     const last = stats.residuals.at(-1) ?? NaN;
     const state = `not converged after ${stats.sweeps} sweeps (last update ${last.toPrecision(3)} tolerances)`;
     const b = verdict.sequences.findIndex((sequence) => sequence.result === result);
-    return `${context}: ${share} ${state}${await findCause(engine, job, b, 0, job.time)}; ${advice}`;
+    return `${context}: ${share}${state}${await findCause(engine, job, b, 0, job.time)}; ${cure}`;
   }
   const b = verdict.sequences.findIndex((sequence) => sequence.result === "nonfinite");
   const t = verdict.sequences[b]?.firstNonfinite ?? 0;
   const cause = await findCause(engine, job, b, t, t + 1);
-  return `${context}: ${share} not finite, sequence ${b} first at t = ${t}${cause}; ${advice}`;
+  return `${context}: ${share}not finite, sequence ${b} first at t = ${t}${cause}; ${cure}`;
 }
 
 /** The parameter, or the input at steps `from` to `to`, that is not finite, if any: read only when a solve has failed. */

@@ -29,11 +29,17 @@ const overall = (verdict: Verdict): SolveResult => {
     : "successful";
 };
 
+/** Of T = 0 there is nothing to ask an engine. */
+function emptyVerdict({ job: { batch }, errorKind }: Attempt): Verdict {
+  const sequences = Array.from({ length: batch }, () => ({ result: "successful", sweeps: 0 }) as const);
+  return { sequences, residuals: [], ...(errorKind && { errorBound: new Array<number>(batch).fill(0) }) };
+}
+
 /** Reads the verdict, frees the run, and answers with a solution, or throws. */
 async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise<Solution> {
   const { engine, job, run, method, reason, options } = attempt;
   const { onFailure = "throw" } = options;
-  const verdict = await engine.verdict(run);
+  const verdict = job.time === 0 ? emptyVerdict(attempt) : await engine.verdict(run);
   const { residuals, errorBound, gpuMs } = verdict;
   const stats: SolveStats = {
     method,

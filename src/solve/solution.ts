@@ -18,7 +18,9 @@ export interface SolveStats {
   readonly residuals: readonly number[];
   /** Per sequence of the batch. */
   readonly converged: readonly boolean[];
-  /** Estimate of max |h - h_sequential|, per sequence, by the scan that the option `errorBound` names. Not rigorous. */
+  /**
+   * Estimate of max |h - h_sequential|, per sequence, by the scan that the option `errorBound` names. It linearises at the answer: near the solution it is sharp, far from it (a solve that failed) it says little.
+   */
   readonly errorBound?: readonly number[];
   /** Milliseconds by kernel, on a WebGPU device with `profile`. */
   readonly gpuMs?: Readonly<Record<string, number>>;
@@ -48,14 +50,25 @@ export function createSolution(parts: Omit<Solution, "dispose" | typeof Symbol.d
   return { ...parts, dispose, [Symbol.dispose]: dispose };
 }
 
-const SENTENCES: Readonly<Record<SolveResult, string>> = {
-  "successful": "The trajectory equals the sequential one to the tolerance.",
-  "max-sweeps-reached": "Some sequences still changed by more than the tolerance after the last allowed sweep: raise " +
-    "maxSweeps, solve in windows, stabilise with scale (0.1, then 0.3), give a better guess, or use the sequential method.",
-  "nonfinite":
-    "The true trajectory of some sequence becomes infinite or NaN: look for NaN in xs, h0 and params, for a step that " +
-    "grows without bound, or use f64.",
-  "aborted": "The solve was aborted by its signal before it ended.",
+/** What each result means, and what to do about it. */
+export const RESULTS: Readonly<Record<SolveResult, { readonly meaning: string; readonly cure: string }>> = {
+  "successful": {
+    meaning: "The trajectory equals the sequential one to the tolerance",
+    cure: "nothing is left to do",
+  },
+  "max-sweeps-reached": {
+    meaning: "Some sequences still changed by more than the tolerance after the last allowed sweep",
+    cure: "raise maxSweeps, solve in windows, stabilise with scale (0.1, then 0.3), give a better guess, or use the " +
+      "sequential method",
+  },
+  "nonfinite": {
+    meaning: "The true trajectory of some sequence becomes infinite or NaN",
+    cure: "look for NaN in xs, h0 and params, for a step that grows without bound, or use f64",
+  },
+  "aborted": {
+    meaning: "The solve was aborted by its signal before it ended",
+    cure: "solve again to have the answer",
+  },
 };
 
 /**
@@ -69,11 +82,12 @@ const SENTENCES: Readonly<Record<SolveResult, string>> = {
  * ```
  */
 export function explainResult(result: SolveResult): string {
-  if (!Object.hasOwn(SENTENCES, result)) {
-    const known = Object.keys(SENTENCES).join(", ");
+  if (!Object.hasOwn(RESULTS, result)) {
+    const known = Object.keys(RESULTS).join(", ");
     throw new RangeError(`Cannot explain the result: expected one of ${known}, got "${String(result)}"`);
   }
-  return SENTENCES[result];
+  const { meaning, cure } = RESULTS[result];
+  return `${meaning}: ${cure}.`;
 }
 
 /**

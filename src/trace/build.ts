@@ -74,6 +74,7 @@ export function sum(a: Node): Node {
   if (a.op === "broadcast") return mul(a.args[0]!, a.trace.constant(a.size));
   if (a.op === "pad") return sum(a.args[0]!);
   if (a.size === 1) return reshape(a, []);
+  if (a.size === 0) return a.trace.constant(0);
   return a.trace.node("sum", [a], []);
 }
 
@@ -82,10 +83,21 @@ export function maximum(a: Node): Node {
   return a.size === 1 ? reshape(a, []) : a.trace.node("maximum", [a], []);
 }
 
+/** Slices that were made of a node: simplification goes through elementwise code, which may join many paths. */
+const slices = new WeakMap<Node, Map<string, Node>>();
+
 /** `out[i] = a[start + i stride]`, `i < count`, of the elements of `a` in row-major order. */
 export function slice(a: Node, start: number, count: number, stride = 1): Node {
   const flat = reshape(a, [a.size]);
-  return simplifySlice(flat, start, count, stride) ?? flat.trace.node("slice", [flat], [count], { start, stride });
+  let known = slices.get(flat);
+  if (known === undefined) slices.set(flat, known = new Map());
+  const key = `${start}|${count}|${stride}`;
+  let made = known.get(key);
+  if (made === undefined) {
+    made = simplifySlice(flat, start, count, stride) ?? flat.trace.node("slice", [flat], [count], { start, stride });
+    known.set(key, made);
+  }
+  return made;
 }
 
 /** The transpose of `slice`: zeros of `length`, with `out[start + i stride] = a[i]`. */

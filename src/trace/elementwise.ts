@@ -24,6 +24,13 @@ function gate(op: "less" | "greater", i: number, g: Node, [a, b]: readonly Node[
   return where(elementwise(op, [a!, b!]), i === 0 ? g : zero, i === 0 ? zero : g);
 }
 
+/** `b - 1`; where a and b are 0 the exponent 1 instead, because 0 · 0⁻¹ is NaN where the derivative is 0. */
+function lowered(a: Node, b: Node): Node {
+  const [zero, one] = [number(b, 0), number(b, 1)];
+  const less = sub(b, one);
+  return where(elementwise("equal", [b, zero]), where(elementwise("equal", [a, zero]), one, less), less);
+}
+
 /** Numerically stable, as in PyTorch without its threshold: max(x, 0) + log1p(exp(-|x|)). */
 const softplus = (a: number): number => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
 
@@ -67,17 +74,17 @@ export const ELEMENTWISE: Readonly<Record<ElementwiseOp, Rule>> = {
     // With respect to the exponent 0 at a base of 0 or below, where log has no value (as JAX does).
     scale: (i, g, [a, b], out) =>
       i === 0
-        ? mul(g, mul(b!, pow(a!, sub(b!, number(g, 1)))))
+        ? mul(g, mul(b!, pow(a!, lowered(a!, b!))))
         : gate("greater", 0, mul(g, mul(out, elementwise("log", [a!]))), [a!, number(g, 0)]),
   },
   // At a tie the second operand takes the derivative: relu(x) = max(x, 0) has derivative 0 at 0.
   max: {
-    evaluate: Math.max,
+    evaluate: (a, b) => Math.max(a, b),
     js: (a, b) => `max(${a}, ${b})`,
     scale: (i, g, args) => gate("greater", i, g, args),
   },
   min: {
-    evaluate: Math.min,
+    evaluate: (a, b) => Math.min(a, b),
     js: (a, b) => `min(${a}, ${b})`,
     scale: (i, g, args) => gate("less", i, g, args),
   },

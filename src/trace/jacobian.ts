@@ -1,22 +1,39 @@
 import type { Node } from "./graph.ts";
 import { topological } from "./graph.ts";
 import { addMaybe, ELEMENTWISE, isElementwise } from "./elementwise.ts";
-import { broadcast, matvec, matvecTransposed, mul, pad, reshape, slice } from "./build.ts";
+import { broadcast, concat, matvec, matvecTransposed, mul, pad, reshape, slice } from "./build.ts";
 import { vjp } from "./differentiate.ts";
+
+/** Entries `flat[start + i down + j right]` of a matrix that is free of h. */
+export interface MatrixView {
+  readonly matrix: Node;
+  readonly start: number;
+  readonly down: number;
+  readonly right: number;
+}
 
 /** Part of a Jacobian `[n, D]`, placed with its first entry at (`row`, `column`). */
 export type Term =
   /** Entries (i, i) are `values[i]`. */
   | { readonly kind: "diagonal"; readonly row: number; readonly column: number; readonly values: Node }
-  /** Entries (i, j) are `left[i] · M[i, j] · right[j]`, M rows `first` to `first + rows` of a matrix free of h. */
+  /** Entries (i, j) are `left[i] · M[i, j] · right[j]`. */
   | {
     readonly kind: "matrix";
     readonly row: number;
     readonly column: number;
-    readonly matrix: Node;
-    readonly transposed: boolean;
-    readonly first: number;
     readonly left: Node;
+    readonly view: MatrixView;
+    readonly right: Node;
+  }
+  /** Entries (i, j) are `left[i] · Σ_k A[i, k] middle[k] B[k, j] · right[j]`: two layers. */
+  | {
+    readonly kind: "product";
+    readonly row: number;
+    readonly column: number;
+    readonly left: Node;
+    readonly view: MatrixView;
+    readonly middle: Node;
+    readonly second: MatrixView;
     readonly right: Node;
   }
   /** Entries (i, j) are `left[i] · right[j]`. */
@@ -27,6 +44,20 @@ export type Term =
     readonly left: Node;
     readonly right: Node;
   };
+
+/** A view of a whole matrix, or of its transpose. */
+function viewOf(matrix: Node, transposed: boolean): MatrixView {
+  const columns = matrix.shape[1]!;
+  return transposed ? { matrix, start: 0, down: 1, right: columns } : { matrix, start: 0, down: columns, right: 1 };
+}
+
+const moved = (view: MatrixView, rows: number, columns: number): MatrixView => ({
+  ...view,
+  start: view.start + rows * view.down + columns * view.right,
+});
+
+const sameView = (a: MatrixView, b: MatrixView): boolean =>
+  a.matrix === b.matrix && a.start === b.start && a.down === b.down && a.right === b.right;
 
 const rowsOf = (term: Term): number => (term.kind === "diagonal" ? term.values : term.left).size;
 
@@ -49,7 +80,8 @@ function takeRows(term: Term, start: number, count: number): Term | null {
     case "diagonal":
       return { ...term, row, column: term.column + skip, values: slice(term.values, skip, to - from) };
     case "matrix":
-      return { ...term, row, first: term.first + skip, left: slice(term.left, skip, to - from) };
+    case "product":
+      return { ...term, row, view: moved(term.view, skip, 0), left: slice(term.left, skip, to - from) };
     case "outer":
       return { ...term, row, left: slice(term.left, skip, to - from) };
   }
@@ -72,8 +104,9 @@ function merge(terms: readonly Term[]): Term[] {
 function canAdd(a: Term, b: Term): boolean {
   if (a.kind === "diagonal" || b.kind === "diagonal") return a.kind === b.kind;
   if (a.right !== b.right) return false;
-  if (a.kind === "outer" || b.kind === "outer") return true;
-  return a.matrix === b.matrix && a.first === b.first && a.transposed === b.transposed;
+  if (a.kind === "matrix" && b.kind === "matrix") return sameView(a.view, b.view);
+  if (a.kind !== "product" || b.kind !== "product") return a.kind === b.kind;
+  return a.middle === b.middle && sameView(a.view, b.view) && sameView(a.second, b.second);
 }
 
 function addTerms(a: Term, b: Term): Term {
@@ -83,8 +116,8 @@ function addTerms(a: Term, b: Term): Term {
 }
 
 /**
- * `∂output/∂variable` as a sum of terms, or null where that is not exact: two dense products in a row, for instance. Its
- * entries then cost O(1) each, its diagonal O(D), where columns by forward mode cost a whole step each.
+ * `∂output/∂variable` as a sum of terms, or null where that is not exact: three dense products in a row, for instance.
+ * The diagonal then costs O(D), with two products in a row O(D²), where columns by forward mode cost a whole step each.
  */
 export function structuredJacobian(output: Node, variable: Node): Term[] | null {
   const known = new Map<Node, Term[] | null>();
@@ -136,13 +169,10 @@ export function structuredJacobian(output: Node, variable: Node): Term[] | null 
     }
   }
 
-  /** A term with a single row as an outer product: the Jacobian of a scalar. */
+  /** A term with a single row, which is what scalars have, as an outer product. */
   function outerOf(term: Term): Term & { kind: "outer" } {
-    if (term.kind === "outer") return term;
-    const [column, right] = term.kind === "diagonal"
-      ? [term.column, term.values]
-      : [term.column, mul(matrixRow(term, 0), mul(term.left, term.right))];
-    return { kind: "outer", row: term.row, column, left: ones(1), right };
+    if (term.kind !== "outer") throw new Error("the Jacobian of a scalar is an outer product");
+    return term;
   }
 
   function elementwiseTerms(node: Node, args: readonly (Term[] | null)[]): Term[] | null {
@@ -163,30 +193,26 @@ export function structuredJacobian(output: Node, variable: Node): Term[] | null 
 
   function productTerms(node: Node, matrix: Node, vector: Node, terms: Term[] | null): Term[] | null {
     if (terms === null) return null;
-    const transposed = node.op === "matvecTransposed";
+    const view = viewOf(matrix, node.op === "matvecTransposed");
+    const left = ones(node.size);
     const all: Term[] = [];
     for (const term of terms) {
-      if (term.kind === "matrix") return null;
+      // The columns of the matrix that meet the rows of the term.
+      const part = moved(view, 0, term.row);
+      if (term.kind === "product") return null;
       if (term.kind === "outer") {
-        const left = pad(term.left, term.row, vector.size);
-        all.push({ ...term, row: 0, left: transposed ? matvecTransposed(matrix, left) : matvec(matrix, left) });
-      } else if (term.row === 0 && term.values.size === vector.size) {
-        const place = { kind: "matrix", row: 0, column: term.column, matrix, transposed, first: 0 } as const;
-        all.push({ ...place, left: ones(node.size), right: term.values });
+        const inner = pad(term.left, term.row, vector.size);
+        const apply = node.op === "matvec" ? matvec : matvecTransposed;
+        all.push({ ...term, row: 0, left: apply(matrix, inner) });
+      } else if (term.kind === "diagonal") {
+        all.push({ kind: "matrix", row: 0, column: term.column, left, view: part, right: term.values });
       } else {
-        return null;
+        const { column, left: middle, view: second, right } = term;
+        all.push({ kind: "product", row: 0, column, left, view: part, middle, second, right });
       }
     }
     return merge(all);
   }
-}
-
-/** Row `i` of a matrix term's M, as a vector. */
-function matrixRow(term: Term & { kind: "matrix" }, i: number): Node {
-  const [rows, columns] = term.matrix.shape as [number, number];
-  return term.transposed
-    ? slice(term.matrix, term.first + i, rows, columns)
-    : slice(term.matrix, (term.first + i) * columns, columns);
 }
 
 /**
@@ -219,12 +245,29 @@ export function entriesAlong(
     else {
       values = mul(slice(term.left, i, length, step), slice(term.right, j, length, step));
       if (term.kind === "matrix") {
-        const columns = term.matrix.shape[1]!;
-        const at = term.transposed ? j * columns + term.first + i : (term.first + i) * columns + j;
-        values = mul(values, slice(term.matrix, at, length, step * (columns + 1)));
+        const { matrix, start, down, right } = moved(term.view, i, j);
+        values = mul(values, slice(matrix, start, length, step * (down + right)));
+      } else if (term.kind === "product") {
+        values = mul(
+          values,
+          productEntries(moved(term.view, i, 0), term.middle, moved(term.second, 0, j), step, length),
+        );
       }
     }
     total = addMaybe(total, pad(values, from, count));
   }
   return total;
+}
+
+/**
+ * `Σ_k A[u step, k] middle[k] B[k, u step]`: the products A ∘ Bᵀ are free of h, computed once per solve, so that the
+ * diagonal of two layers costs no more than one of them.
+ */
+function productEntries(a: MatrixView, middle: Node, b: MatrixView, step: number, count: number): Node {
+  const rows = Array.from({ length: middle.size }, (_, k) => {
+    const [first, second] = [moved(a, 0, k), moved(b, k, 0)];
+    const left = slice(first.matrix, first.start, count, step * first.down);
+    return mul(left, slice(second.matrix, second.start, count, step * second.right));
+  });
+  return matvecTransposed(reshape(concat(rows), [middle.size, count]), middle);
 }

@@ -61,3 +61,8 @@ export function liftVector(op: string, position: number, value: Operand, trace: 
 export function isShape(shape: unknown): shape is Shape {
   return Array.isArray(shape) && shape.length <= 2 && shape.every((axis) => Number.isInteger(axis) && axis > 0);
 }
+
+/** What was given for a shape, as error messages write it. */
+export function formatGiven(shape: unknown): string {
+  return Array.isArray(shape) ? formatShape(shape) : String(shape);
+}

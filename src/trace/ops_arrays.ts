@@ -1,10 +1,17 @@
 import { formatShape, sizeOf } from "../core/shape.ts";
 import type { Shape } from "../core/types.ts";
 import * as build from "./build.ts";
-import { currentTrace, type Sym } from "./graph.ts";
+import { currentTrace, type Node, type Sym, type Trace } from "./graph.ts";
 import { misuse } from "./misuse.ts";
-import { isShape, lift, liftVector, type Operand } from "./operands.ts";
+import { formatGiven, isShape, lift, liftVector, type Operand } from "./operands.ts";
 import { add, div, exp, log, stopGradient, sub } from "./ops_elementwise.ts";
+
+/** An operand with at least one element: the input of a step without input has none. */
+function liftSome(op: string, a: Operand, trace: Trace): Node {
+  const node = lift(op, 1, a, trace);
+  if (node.size === 0) throw misuse(trace.name, `${op}() was given no elements`, "leave x out where input is 0");
+  return node;
+}
 
 function product(op: "matvec" | "matvecTransposed", matrix: Sym, vector: Operand): Sym {
   const trace = currentTrace(op);
@@ -62,14 +69,14 @@ export function sum(a: Operand): Sym {
 /** The mean of all elements: a scalar. */
 export function mean(a: Operand): Sym {
   const trace = currentTrace("mean");
-  const node = lift("mean", 1, a, trace);
+  const node = liftSome("mean", a, trace);
   return build.div(build.sum(node), trace.constant(node.size));
 }
 
 /** The largest element: a scalar. Where several are largest they share the derivative. */
 export function maximum(a: Operand): Sym {
   const trace = currentTrace("maximum");
-  return build.maximum(lift("maximum", 1, a, trace));
+  return build.maximum(liftSome("maximum", a, trace));
 }
 
 /** `log Σ e^(a[i])`, without overflow: a scalar. */
@@ -129,7 +136,7 @@ export function reshape(v: Operand, shape: Shape): Sym {
   if (!isShape(shape) || sizeOf(shape) !== node.size) {
     throw misuse(
       trace.name,
-      `reshape() cannot give ${node.size} elements the shape ${formatShape(shape)}`,
+      `reshape() cannot give ${node.size} elements the shape ${formatGiven(shape)}`,
       "give at most two axes whose product is the number of elements",
     );
   }
@@ -144,7 +151,7 @@ export function broadcast(a: Operand, length: number | Shape): Sym {
   if (node.size !== 1 || !isShape(shape)) {
     throw misuse(
       trace.name,
-      `broadcast() cannot spread shape ${formatShape(node.shape)} to ${formatShape(shape)}`,
+      `broadcast() cannot spread shape ${formatShape(node.shape)} to ${formatGiven(shape)}`,
       "give a scalar, and a length or a shape of at most two axes",
     );
   }
@@ -154,15 +161,15 @@ export function broadcast(a: Operand, length: number | Shape): Sym {
 /** A number as a scalar, or an array of numbers as a vector (with `shape`, as a matrix): data that no one trains. */
 export function constant(value: number | ArrayLike<number>, shape?: Shape): Sym {
   const trace = currentTrace("constant");
-  if (typeof value === "number") return build.broadcast(trace.constant(value), shape ?? []);
-  if (
-    typeof value?.length !== "number" || (shape !== undefined && (!isShape(shape) || sizeOf(shape) !== value.length))
-  ) {
+  const count = typeof value === "number" ? 1 : typeof value === "object" ? value?.length : undefined;
+  const fits = shape === undefined || (isShape(shape) && (typeof value === "number" || sizeOf(shape) === count));
+  if (typeof count !== "number" || !fits) {
+    const given = shape === undefined ? "" : ` the shape ${formatGiven(shape)}`;
     throw misuse(
       trace.name,
-      `constant() cannot give ${String(value?.length)} elements the shape ${formatShape(shape ?? [])}`,
+      `constant() cannot give ${count === undefined ? String(value) : `${count} elements`}${given}`,
       "give a number or an array of numbers, and a shape of as many elements",
     );
   }
-  return trace.constant(value, shape);
+  return typeof value === "number" ? build.broadcast(trace.constant(value), shape ?? []) : trace.constant(value, shape);
 }

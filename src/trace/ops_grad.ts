@@ -30,6 +30,13 @@ import { lift, type Operand } from "./operands.ts";
 export function grad(fn: (v: Sym) => Operand): (v: Operand) => Sym {
   return (v: Operand): Sym => {
     const trace = currentTrace("grad");
+    if (typeof fn !== "function") {
+      throw misuse(
+        trace.name,
+        "grad() was given a value, not a function",
+        "write grad((v) => scalar)(v), for instance grad((v) => dot(v, v))(h)",
+      );
+    }
     const point = lift("grad", 1, v, trace);
     // A variable of its own: what fn captures of v from outside must not be differentiated.
     const variable = trace.leaf("variable", point.shape);

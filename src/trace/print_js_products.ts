@@ -105,7 +105,7 @@ export function emitMatvecTransposed(node: Node, matrix: Place, vector: Place, o
   // Row by row, so that the matrix is read in order.
   lines.push(`for (let j = 0; j < ${columns}; j++) ${read(out, "j")} = 0;`);
   lines.push(`for (let i = 0; i < ${rows}; i++) {`);
-  lines.push(`const x = ${read(vector, "i")};`);
-  lines.push(`for (let j = 0; j < ${columns}; j++) ${read(out, "j")} += ${at("i", "j")} * x;`);
+  lines.push(`const x0 = ${read(vector, "i")};`);
+  lines.push(`for (let j = 0; j < ${columns}; j++) ${read(out, "j")} += ${at("i", "j")} * x0;`);
   lines.push("}");
 }

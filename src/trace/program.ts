@@ -111,7 +111,7 @@ export function traceStep(spec: TraceSpec): StepProgram {
       );
     }
     const tangent = jvp([output], new Map([[h, delta]]))[0]!;
-    const affine = isSmooth(output, h) && (tangent === null || !topological([tangent]).includes(h));
+    const affine = (tangent === null || !topological([tangent]).includes(h)) && isSmooth(output, h);
     const structure = provePattern(output, h);
     const units = provePattern(output, h, true);
     return { name, trace, state, input, params, h, x, t, output, delta, tangent, structure, units, affine };

@@ -78,7 +78,16 @@ export function compileSweep(
   const dPlace = short ? locals("d") : memory("W", "", state);
   places.set(h, hPlace).set(delta, dPlace);
   const { lines, use } = printBody(action === null ? [output] : [output, action], places, short ? 0 : 2 * state);
-  const [f, g] = [places.get(output)!, action && places.get(action)!];
+  // Short outputs may be views of h and δ themselves (a shift of the state): taken before these are overwritten. Long
+  // ones share an index with what they view.
+  const hold = (place: Place, prefix: string): Place => {
+    if (!short) return place;
+    const held = locals(prefix);
+    lines.push(`const ${Array.from({ length: state }, (_, i) => `${read(held, i)} = ${read(place, i)}`).join(", ")};`);
+    return held;
+  };
+  const f = hold(places.get(output)!, "f");
+  const g = action && hold(places.get(action)!, "g");
   const round = (text: string): string => (dtype === "f32" ? `fround(${text})` : text);
   const element = (i: number | string): string => {
     const [hi, di] = [read(hPlace, i), read(dPlace, i)];
