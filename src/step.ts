@@ -119,8 +119,8 @@ export function defineStep<const P extends ShapeTree>(spec: StepSpec<P>): Step {
   if (typeof spec.params !== "object" || spec.params === null) {
     throw new TypeError(`Cannot define "${name}": params must be a record of shapes, got ${describe(spec.params)}`);
   }
-  checkCount(`Cannot define "${name}"`, "units", units, 1);
   const program = traceStep(spec);
+  checkCount(`Cannot define "${name}"`, "units", units, 1);
   const { structure } = program;
   const step: Step = {
     name,

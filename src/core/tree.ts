@@ -11,9 +11,7 @@ export function flattenTree<Leaf>(
     const value = tree[name]!;
     const path = prefix === "" ? name : `${prefix}.${name}`;
     if (isLeaf(value)) leaves.push([path, value]);
-    else if (typeof value === "object" && value !== null) {
-      leaves.push(...flattenTree(value as Tree<Leaf>, isLeaf, path));
-    } else throw new TypeError(`Cannot read the tree: "${path}" is neither a leaf nor a record, got ${String(value)}`);
+    else leaves.push(...flattenTree(recordAt(path, value), isLeaf, path));
   }
   return leaves;
 }
@@ -29,7 +27,12 @@ export function mapTree<A, B>(
   for (const name of Object.keys(tree).sort()) {
     const value = tree[name]!;
     const path = prefix === "" ? name : `${prefix}.${name}`;
-    result[name] = isLeaf(value) ? fn(value, path) : mapTree(value as Tree<A>, isLeaf, fn, path);
+    result[name] = isLeaf(value) ? fn(value, path) : mapTree(recordAt(path, value), isLeaf, fn, path);
   }
   return result;
+}
+
+function recordAt<Leaf>(path: string, value: Leaf | Tree<Leaf>): Tree<Leaf> {
+  if (typeof value === "object" && value !== null) return value as Tree<Leaf>;
+  throw new TypeError(`Cannot read the tree: "${path}" is neither a leaf nor a record, got ${String(value)}`);
 }

@@ -59,23 +59,17 @@ export interface Attempt {
   readonly ys: Tensor;
 }
 
-/** Checks everything at the door, and hands the engine a job; nothing is kept if that fails. */
-export function begin(step: Step, given: Problem, options: SolveOptions): Attempt {
-  const program = programOf(step);
-  const { name, state } = program;
-  const context = `Cannot solve "${name}"`;
-  const { onFailure = "throw", keepIterates = false } = options;
+/** Checks the settings that no other file knows; answers which error scan is asked for. */
+function checkSettings(context: string, options: SolveOptions): ErrorKind | null {
+  const { onFailure = "throw", errorBound = false, rtol, atol } = options;
   if (onFailure !== "throw" && onFailure !== "return") {
     throw new RangeError(`${context}: onFailure must be "throw" or "return", got ${describe(onFailure)}`);
   }
-  const { errorBound = false } = options;
   if (![true, false, "first-order", "absolute"].includes(errorBound)) {
     const came = describe(errorBound);
     throw new RangeError(`${context}: errorBound must be a boolean, "first-order" or "absolute", got ${came}`);
   }
-  const errorKind = errorBound === true ? "first-order" : errorBound === false ? null : errorBound;
-  for (const key of ["rtol", "atol"] as const) {
-    const value = options[key];
+  for (const [key, value] of Object.entries({ rtol, atol })) {
     if (value !== undefined && !(value >= 0 && value < Infinity)) {
       throw new RangeError(`${context}: ${key} must be a number of at least 0, got ${describe(value)}`);
     }
@@ -83,6 +77,16 @@ export function begin(step: Step, given: Problem, options: SolveOptions): Attemp
   for (const key of ["maxSweeps", "window"] as const) {
     if (options[key] !== undefined) checkCount(context, key, options[key], 1);
   }
+  return errorBound === true ? "first-order" : errorBound === false ? null : errorBound;
+}
+
+/** Checks everything at the door, and hands the engine a job; nothing is kept if that fails. */
+export function begin(step: Step, given: Problem, options: SolveOptions): Attempt {
+  const program = programOf(step);
+  const { name, state } = program;
+  const context = `Cannot solve "${name}"`;
+  const { keepIterates = false } = options;
+  const errorKind = checkSettings(context, options);
   const problem = prepareProblem(program, given, options.device);
   const { device, batch, time, batched } = problem;
   try {

@@ -2,7 +2,7 @@ import { formatShape, sameShape } from "../core/shape.ts";
 import type { Guess } from "../engine/engine.ts";
 import { describe } from "../device.ts";
 import { isTensorLike, memoryOf, type TensorLike } from "../tensor.ts";
-import { place, type PreparedProblem } from "./problem.ts";
+import { place, type PreparedProblem, shapeOf } from "./problem.ts";
 import type { Solution } from "./solution.ts";
 
 /**
@@ -26,8 +26,9 @@ export function resolveGuess(name: string, choice: GuessChoice, problem: Prepare
   }
   const { batch, time, batched } = problem;
   const wanted = batched ? [batch, time, state] : [time, state];
-  if (!sameShape(given.shape, wanted)) {
-    throw new TypeError(`${context}: guess must have shape ${formatShape(wanted)}, got ${formatShape(given.shape)}`);
+  const shape = shapeOf(context, "guess", given);
+  if (!sameShape(shape, wanted)) {
+    throw new TypeError(`${context}: guess must have shape ${formatShape(wanted)}, got ${formatShape(shape)}`);
   }
   return { kind: "given", memory: memoryOf(place(context, "guess", given, problem.device, problem.temporary)) };
 }

@@ -44,6 +44,12 @@ export function findDevice(name: string, problem: Problem, option: Device | unde
   return device;
 }
 
+/** The shape of an array, before anyone asks for its length. */
+export function shapeOf(context: string, what: string, { shape }: TensorLike): Shape {
+  if (Array.isArray(shape)) return shape;
+  throw new TypeError(`${context}: the shape of ${what} must be an array of whole numbers, got ${describe(shape)}`);
+}
+
 /** An array as a tensor of floats on `device`; what is copied is added to `temporary`. */
 export function place(context: string, what: string, value: TensorLike, device: Device, temporary: Tensor[]): Tensor {
   if (!isTensorLike(value)) {
@@ -135,7 +141,7 @@ function sizesFromInputs({ name, input }: StepProgram, { xs, time }: Problem): S
   const context = `Cannot solve "${name}"`;
   const wanted = `shape (B, T, ${input}) or (T, ${input})`;
   if (!isTensorLike(xs)) throw new TypeError(`${context}: xs must have ${wanted}, got ${describe(xs)}`);
-  const { shape } = xs;
+  const shape = shapeOf(context, "xs", xs);
   const fits = (shape.length === 2 || shape.length === 3) && shape.at(-1) === input;
   if (!fits) throw new TypeError(`${context}: xs must have ${wanted}, got ${formatShape(shape)}`);
   const steps = shape.at(-2)!;
@@ -154,10 +160,11 @@ function sizesFromTime({ name, state }: StepProgram, { xs, time, h0 }: Problem):
     throw new RangeError(`${context}: time must be a whole number of steps, as there are no xs, got ${describe(time)}`);
   }
   if (h0 === undefined) return { batch: 1, time: time!, batched: false };
-  const { shape } = h0;
-  if (!isTensorLike(h0) || shape.length === 0 || shape.length > 2 || shape.at(-1) !== state) {
-    const came = isTensorLike(h0) ? formatShape(shape) : describe(h0);
-    throw new TypeError(`${context}: h0 must have shape (B, ${state}) or (${state},), got ${came}`);
+  const wanted = `shape (B, ${state}) or (${state},)`;
+  if (!isTensorLike(h0)) throw new TypeError(`${context}: h0 must have ${wanted}, got ${describe(h0)}`);
+  const shape = shapeOf(context, "h0", h0);
+  if (shape.length === 0 || shape.length > 2 || shape.at(-1) !== state) {
+    throw new TypeError(`${context}: h0 must have ${wanted}, got ${formatShape(shape)}`);
   }
   return shape.length === 2
     ? { batch: shape[0]!, time: time!, batched: true }

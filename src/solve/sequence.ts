@@ -13,7 +13,7 @@ export interface EnqueuedSolve {
   readonly ys: Tensor;
   /** The last state `(B, D)` or `(D)`. */
   readonly yT: Tensor;
-  /** Waits for the device and answers or throws as {@linkcode solve} would. */
+  /** Waits for the device, frees what the solve held beside its answer, and answers or throws as {@linkcode solve} would. */
   verdict(): Promise<Solution>;
 }
 

@@ -44,7 +44,12 @@ export function elementwise(op: ElementwiseOp, ...operands: readonly Operand[]):
   return build.elementwise(op, args);
 }
 
-/** The same as a vector: scalars count as one element. */
+/** The operand of an operation that is made of others: errors name what the user wrote. */
+export function liftOnly(op: string, a: Operand): Node {
+  return lift(op, 1, a, currentTrace(op));
+}
+
+/** An operand as a vector: scalars count as one element. */
 export function liftVector(op: string, position: number, value: Operand, trace: Trace): Node {
   const node = lift(op, position, value, trace);
   if (node.shape.length > 1) {

@@ -81,13 +81,15 @@ export function maximum(a: Operand): Sym {
 
 /** `log Σ e^(a[i])`, without overflow: a scalar. */
 export function logSumExp(a: Operand): Sym {
-  const top = stopGradient(maximum(a));
-  return add(top, log(sum(exp(sub(a, top)))));
+  const x = liftSome("logSumExp", a, currentTrace("logSumExp"));
+  const top = stopGradient(maximum(x));
+  return add(top, log(sum(exp(sub(x, top)))));
 }
 
 /** `e^(a[i]) / Σ e^(a[j])`, without overflow. */
 export function softmax(a: Operand): Sym {
-  const weights = exp(sub(a, stopGradient(maximum(a))));
+  const x = liftSome("softmax", a, currentTrace("softmax"));
+  const weights = exp(sub(x, stopGradient(maximum(x))));
   return div(weights, sum(weights));
 }
 

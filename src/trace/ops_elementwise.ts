@@ -1,5 +1,5 @@
 import type { Sym } from "./graph.ts";
-import { elementwise, type Operand } from "./operands.ts";
+import { elementwise, liftOnly, type Operand } from "./operands.ts";
 
 /** Elementwise `a + b`. */
 export function add(a: Operand, b: Operand): Sym {
@@ -28,7 +28,8 @@ export function neg(a: Operand): Sym {
 
 /** `a²`. */
 export function square(a: Operand): Sym {
-  return elementwise("mul", a, a);
+  const x = liftOnly("square", a);
+  return elementwise("mul", x, x);
 }
 
 /** `eᵃ`. */
@@ -68,7 +69,7 @@ export function sigmoid(a: Operand): Sym {
 
 /** `log σ(a) = -softplus(-a)`, without overflow. */
 export function logSigmoid(a: Operand): Sym {
-  return neg(softplus(neg(a)));
+  return neg(softplus(neg(liftOnly("logSigmoid", a))));
 }
 
 /** `log(1 + eᵃ)`, without overflow. */
@@ -78,13 +79,14 @@ export function softplus(a: Operand): Sym {
 
 /** `max(a, 0)`; its derivative at 0 is 0. */
 export function relu(a: Operand): Sym {
-  return elementwise("max", a, 0);
+  return elementwise("max", liftOnly("relu", a), 0);
 }
 
 /** The Gaussian error linear unit in its tanh form: `½ a (1 + tanh(√(2/π) (a + 0.044715 a³)))` (arXiv 1606.08415). */
 export function gelu(a: Operand): Sym {
-  const inner = mul(Math.sqrt(2 / Math.PI), add(a, mul(0.044715, mul(a, square(a)))));
-  return mul(mul(0.5, a), add(1, tanh(inner)));
+  const x = liftOnly("gelu", a);
+  const inner = mul(Math.sqrt(2 / Math.PI), add(x, mul(0.044715, mul(x, square(x)))));
+  return mul(mul(0.5, x), add(1, tanh(inner)));
 }
 
 /** The absolute value; its derivative at 0 is 0. */
@@ -152,5 +154,5 @@ export function where(condition: Operand, a: Operand, b: Operand): Sym {
 
 /** `a` as a constant to derivatives: `∂ stopGradient(a) = 0`. */
 export function stopGradient(a: Operand): Sym {
-  return elementwise("detach", a);
+  return elementwise("detach", liftOnly("stopGradient", a));
 }
