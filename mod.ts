@@ -38,19 +38,8 @@ export { elman } from "./src/cells/elman.ts";
 export { gru } from "./src/cells/gru.ts";
 export { lem } from "./src/cells/lem.ts";
 export { lstm } from "./src/cells/lstm.ts";
-export {
-  auto,
-  blockDeer,
-  deer,
-  type DiagonalChoice,
-  jacobi,
-  type Method,
-  type MethodName,
-  type MethodOptions,
-  picard,
-  quasiDeer,
-  sequential,
-} from "./src/solve/methods.ts";
+export { auto, blockDeer, deer, jacobi, picard, quasiDeer, sequential } from "./src/solve/make_method.ts";
+export type { DiagonalChoice, Method, MethodName, MethodOptions } from "./src/solve/methods.ts";
 export type { Problem } from "./src/solve/problem.ts";
 export type { GuessChoice } from "./src/solve/guess.ts";
 export type { ErrorKind } from "./src/engine/engine.ts";

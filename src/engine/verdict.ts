@@ -42,12 +42,13 @@ export function createHistory(): UpdateHistory {
  * never counts.
  */
 export function judge(rule: StoppingRule, history: UpdateHistory, e: number, resets: number): boolean {
-  const first = history.sweeps === 0;
-  const ratio = first ? FIRST_RATIO : e / history.last;
-  const worst = first || Number.isNaN(history.ratio) ? ratio : Math.max(ratio, history.ratio);
+  // Of an infinite update (where atol + rtol |h⁺| is 0) there is no ratio either.
+  const known = history.sweeps > 0 && Number.isFinite(history.last);
+  const ratio = known ? e / history.last : FIRST_RATIO;
+  const worst = known && !Number.isNaN(history.ratio) ? Math.max(ratio, history.ratio) : ratio;
   history.sweeps++;
   history.last = e;
-  history.ratio = first ? NaN : ratio;
+  history.ratio = known ? ratio : NaN;
   if (resets > 0) return false;
   if (e <= rule.floor || (rule.affine && e * rule.epsilon <= 1)) return true;
   return e <= 1 && worst < 1 && e * worst <= 1 - worst;

@@ -1,4 +1,3 @@
-import { checkCount } from "../core/shape.ts";
 import { describe } from "../device.ts";
 import type { BlockLayout, Structure } from "../trace/pattern.ts";
 import type { StepProgram } from "../trace/program.ts";
@@ -115,72 +114,4 @@ export function resolveMethod(
     throw new RangeError(`Cannot solve: method must be one of ${known}, got ${describe(name ?? choice)}`);
   }
   return { method: { ...method, name } };
-}
-
-function checkOptions(context: string, { scale, clip }: MethodOptions): void {
-  if (scale !== undefined && !(scale >= 0 && scale <= 1)) {
-    throw new RangeError(`${context}: scale must lie in [0, 1], got ${describe(scale)}`);
-  }
-  if (clip !== undefined && !(clip >= 0)) {
-    throw new RangeError(`${context}: clip must be at least 0, got ${describe(clip)}`);
-  }
-}
-
-/** Chooses the method by engine and step; `stats.reason` says why. On the CPU engine: {@linkcode sequential}. */
-export function auto(): Method {
-  return { name: "auto" };
-}
-
-/** One pass, `h[t] = f(h[t-1])`: the definition that all others are measured by. Cost: T evaluations in a row. */
-export function sequential(): Method {
-  return { name: "sequential" };
-}
-
-/** G = 0: `h⁺[t] = f(h[t-1])`, no scan at all. Converges fast only where the step forgets its state fast. */
-export function jacobi(): Method {
-  return { name: "jacobi" };
-}
-
-/** G = I: an O(D) scan. For steps close to the identity, such as small steps of an ODE. */
-export function picard(): Method {
-  return { name: "picard" };
-}
-
-/**
- * G = diag(∂f/∂h): an O(D) scan, linear convergence (arXiv 2407.19115). For large D; exact Newton where the Jacobian is
- * diagonal. Throws a `RangeError` for a scale outside [0, 1], a negative clip or fewer than one probe.
- */
-export function quasiDeer(options: MethodOptions & { readonly diagonal?: DiagonalChoice } = {}): Method {
-  checkOptions("Cannot make quasiDeer()", options);
-  const { diagonal } = options;
-  if (typeof diagonal === "object") checkCount("Cannot make quasiDeer()", "probes", diagonal.probes, 1);
-  else if (diagonal !== undefined && diagonal !== "exact") {
-    throw new RangeError(`Cannot make quasiDeer(): diagonal must be "exact" or { probes }, got ${describe(diagonal)}`);
-  }
-  return { name: "quasi-deer", ...options };
-}
-
-/**
- * G = the diagonal blocks of ∂f/∂h: an O(D b²) scan. By default the blocks are the states that the step ties together
- * elementwise: (h, c) of each unit of an LSTM. Throws a `RangeError` for bad settings.
- */
-export function blockDeer(
-  options: MethodOptions & { readonly block?: number; readonly layout?: BlockLayout } = {},
-): Method {
-  checkOptions("Cannot make blockDeer()", options);
-  if (options.block !== undefined) checkCount("Cannot make blockDeer()", "block", options.block, 1);
-  if (options.layout !== undefined && options.layout !== "contiguous" && options.layout !== "strided") {
-    const came = describe(options.layout);
-    throw new RangeError(`Cannot make blockDeer(): layout must be "contiguous" or "strided", got ${came}`);
-  }
-  return { name: "block-deer", ...options };
-}
-
-/**
- * G = ∂f/∂h: Newton's method, quadratic convergence (arXiv 2309.12252). The fewest sweeps; O(D³) per element of the scan
- * on a parallel machine, one Jacobian-vector product per step on the CPU engine. Throws a `RangeError` for bad settings.
- */
-export function deer(options: MethodOptions = {}): Method {
-  checkOptions("Cannot make deer()", options);
-  return { name: "deer", ...options };
 }

@@ -62,20 +62,6 @@ export {
   tanh,
   where,
 } from "./ops_elementwise.ts";
-export {
-  broadcast,
-  concat,
-  constant,
-  dot,
-  logSumExp,
-  matvec,
-  matvecTransposed,
-  maximum,
-  mean,
-  outer,
-  reshape,
-  slice,
-  softmax,
-  sum,
-} from "./ops_arrays.ts";
+export { broadcast, concat, constant, logSumExp, maximum, mean, reshape, slice, softmax, sum } from "./ops_arrays.ts";
+export { dot, matvec, matvecTransposed, outer } from "./ops_products.ts";
 export { grad } from "./ops_grad.ts";

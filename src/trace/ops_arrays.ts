@@ -13,53 +13,6 @@ function liftSome(op: string, a: Operand, trace: Trace): Node {
   return node;
 }
 
-function product(op: "matvec" | "matvecTransposed", matrix: Sym, vector: Operand): Sym {
-  const trace = currentTrace(op);
-  const m = lift(op, 1, matrix, trace);
-  const v = liftVector(op, 2, vector, trace);
-  const axis = op === "matvec" ? 1 : 0;
-  if (m.shape.length !== 2 || m.shape[axis] !== v.size) {
-    throw misuse(
-      trace.name,
-      `${op}() cannot multiply a matrix of shape ${formatShape(m.shape)} with a vector of shape ${
-        formatShape(v.shape)
-      }`,
-      `give a matrix whose ${axis === 1 ? "columns" : "rows"} are as many as the vector's elements`,
-    );
-  }
-  return build[op](m, v);
-}
-
-/** `matrix · vector`: `[m, n]`, `[n]` to `[m]`. Cost: m n multiplications. */
-export function matvec(matrix: Sym, vector: Operand): Sym {
-  return product("matvec", matrix, vector);
-}
-
-/** `matrixᵀ · vector`: `[m, n]`, `[m]` to `[n]`. Cost: m n multiplications. */
-export function matvecTransposed(matrix: Sym, vector: Operand): Sym {
-  return product("matvecTransposed", matrix, vector);
-}
-
-/** `out[i, j] = a[i] b[j]`: `[m]`, `[n]` to `[m, n]`. */
-export function outer(a: Operand, b: Operand): Sym {
-  const trace = currentTrace("outer");
-  return build.outer(liftVector("outer", 1, a, trace), liftVector("outer", 2, b, trace));
-}
-
-/** `Σ a[i] b[i]` of two vectors of equal length: a scalar. */
-export function dot(a: Operand, b: Operand): Sym {
-  const trace = currentTrace("dot");
-  const [u, v] = [liftVector("dot", 1, a, trace), liftVector("dot", 2, b, trace)];
-  if (u.size !== v.size) {
-    throw misuse(
-      trace.name,
-      `dot() cannot combine shapes ${formatShape(u.shape)} and ${formatShape(v.shape)}`,
-      "give vectors of equal length",
-    );
-  }
-  return build.sum(build.mul(u, v));
-}
-
 /** The sum of all elements: a scalar. */
 export function sum(a: Operand): Sym {
   const trace = currentTrace("sum");
@@ -86,7 +39,23 @@ export function logSumExp(a: Operand): Sym {
   return add(top, log(sum(exp(sub(x, top)))));
 }
 
-/** `e^(a[i]) / Σ e^(a[j])`, without overflow. */
+/**
+ * `e^(a[i]) / Σ e^(a[j])`, without overflow.
+ *
+ * @example A distribution over states
+ * ```ts
+ * import { defineStep } from "@cervid/cervid";
+ * import { add, matvec, softmax } from "@cervid/cervid/ops";
+ *
+ * defineStep({
+ *   name: "hidden Markov weights",
+ *   state: 3,
+ *   input: 3,
+ *   params: { w: [3, 3] },
+ *   step: ({ h, x, p }) => softmax(add(matvec(p.w, h), x)),
+ * });
+ * ```
+ */
 export function softmax(a: Operand): Sym {
   const x = liftSome("softmax", a, currentTrace("softmax"));
   const weights = exp(sub(x, stopGradient(maximum(x))));
@@ -131,7 +100,23 @@ export function concat(...values: readonly Operand[]): Sym {
   return build.concat(values.map((value, i) => liftVector("concat", i + 1, value, trace)));
 }
 
-/** The same elements in another shape of equal size, row-major: a vector as a matrix, or back. */
+/**
+ * The same elements in another shape of equal size, row-major: a vector as a matrix, or back.
+ *
+ * @example Weights that change with every step
+ * ```ts
+ * import { defineStep } from "@cervid/cervid";
+ * import { matvec, reshape, tanh } from "@cervid/cervid/ops";
+ *
+ * defineStep({
+ *   name: "weights among the inputs",
+ *   state: 2,
+ *   input: 4,
+ *   params: {},
+ *   step: ({ h, x }) => tanh(matvec(reshape(x, [2, 2]), h)),
+ * });
+ * ```
+ */
 export function reshape(v: Operand, shape: Shape): Sym {
   const trace = currentTrace("reshape");
   const node = lift("reshape", 1, v, trace);
@@ -145,7 +130,23 @@ export function reshape(v: Operand, shape: Shape): Sym {
   return build.reshape(node, shape);
 }
 
-/** A vector of `length` elements, or an array of a shape, that all equal the scalar `a`. */
+/**
+ * A vector of `length` elements, or an array of a shape, that all equal the scalar `a`.
+ *
+ * @example A scalar for every unit
+ * ```ts
+ * import { defineStep } from "@cervid/cervid";
+ * import { add, broadcast, mean, mul } from "@cervid/cervid/ops";
+ *
+ * defineStep({
+ *   name: "mean field",
+ *   state: 4,
+ *   input: 0,
+ *   params: { k: [] },
+ *   step: ({ h, p }) => add(mul(0.9, h), broadcast(mul(p.k, mean(h)), 4)),
+ * });
+ * ```
+ */
 export function broadcast(a: Operand, length: number | Shape): Sym {
   const trace = currentTrace("broadcast");
   const node = lift("broadcast", 1, a, trace);
@@ -160,7 +161,23 @@ export function broadcast(a: Operand, length: number | Shape): Sym {
   return build.broadcast(node, shape);
 }
 
-/** A number as a scalar, or an array of numbers as a vector (with `shape`, as a matrix): data that no one trains. */
+/**
+ * A number as a scalar, or an array of numbers as a vector (with `shape`, as a matrix): data that no one trains.
+ *
+ * @example Numbers that nobody trains
+ * ```ts
+ * import { defineStep } from "@cervid/cervid";
+ * import { add, constant, mul } from "@cervid/cervid/ops";
+ *
+ * defineStep({
+ *   name: "fixed rates",
+ *   state: 3,
+ *   input: 3,
+ *   params: {},
+ *   step: ({ h, x }) => add(mul(constant([0.5, 0.9, 0.99]), h), x),
+ * });
+ * ```
+ */
 export function constant(value: number | ArrayLike<number>, shape?: Shape): Sym {
   const trace = currentTrace("constant");
   const count = typeof value === "number" ? 1 : typeof value === "object" ? value?.length : undefined;
