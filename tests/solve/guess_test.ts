@@ -1,0 +1,143 @@
+import { assert, assertEquals } from "@std/assert";
+import { defineStep, type GuessChoice, solve, tensor } from "../../mod.ts";
+import * as ops from "../../src/trace/ops.ts";
+import { assertClose, assertSame, host, numbers, read } from "./arrays.ts";
+import { runLoop } from "./loops.ts";
+import { MACHINES, testOn } from "./machines.ts";
+import { CASES, LOOP_CASES, problemOf, type SolveCase } from "./problems.ts";
+
+const METHODS = ["jacobi", "picard", "quasi-deer", "block-deer", "deer"] as const;
+
+/** `f(h0, x[t])` for all t, by the plain rule. */
+function firstEvaluation({ rule, h0, xs, time, step }: SolveCase): number[] {
+  const [batch, state] = h0.shape as [number, number];
+  return Array.from({ length: batch * time }, (_, row) => {
+    const b = Math.floor(row / time);
+    const x = Array.from(xs?.data.slice(row * step.input, (row + 1) * step.input) ?? []);
+    return rule!(Array.from(h0.data.slice(b * state, (b + 1) * state)), x, row % time);
+  }).flat();
+}
+
+testOn(MACHINES, "iterates: the guess first, the answer last, one after each sweep", async (device, { epsilon }) => {
+  for (const given of LOOP_CASES) {
+    const { name, step, time, h0 } = given;
+    const [batch, state] = h0.shape as [number, number];
+    const length = batch * time * state;
+    const own = host(numbers(length, 1, 77), [batch, time, state]);
+    const broadcast = Array.from({ length }, (_, i) => h0.data[Math.floor(i / (time * state)) * state + i % state]!);
+    const guesses: readonly [GuessChoice, ArrayLike<number>][] = [
+      ["f0", firstEvaluation(given)],
+      ["h0", broadcast],
+      ["zeros", new Array<number>(length).fill(0)],
+      [own, own.data],
+    ];
+    for (const [guess, expected] of guesses) {
+      for (const method of METHODS) {
+        const options = { device, method, guess, keepIterates: true, maxSweeps: time } as const;
+        using solution = await solve(step, problemOf(given), options);
+        const { iterates, stats, ys } = solution;
+        assertEquals(iterates!.shape, [stats.sweeps + 1, batch, time, state]);
+        const all = await read(iterates!);
+        // One evaluation: a few roundings; the phase 0.3 t of "network" reaches 24 and is rounded at that size.
+        assertClose(all.slice(0, length), expected, 32 * epsilon, `${name} from ${String(guess)}`);
+        assertSame(all.slice(-length), await read(ys), `${name} by ${method}`);
+        // The residuals are those of the iterates.
+        const [before, after] = [all.slice(-2 * length, -length), all.slice(-length)];
+        const [atol, rtol] = device.dtype === "f64" ? [1e-12, 1e-10] : [1e-6, 1e-5];
+        const last = after.reduce(
+          (worst, value, i) => Math.max(worst, Math.abs(value - before[i]!) / (atol + rtol * Math.abs(value))),
+          0,
+        );
+        const told = stats.residuals.at(-1)!;
+        assert(Math.abs(last - told) <= 1e-6 * told + 1e-9, `${name} by ${method}: ${told}, found ${last}`);
+      }
+    }
+  }
+});
+
+testOn(MACHINES, "iterates of a single sequence have no axis of the batch", async (device) => {
+  const given = LOOP_CASES[0]!;
+  using solution = await solve(given.step, problemOf(given, 1), { device, method: "deer", keepIterates: true });
+  assertEquals(solution.iterates!.shape, [solution.stats.sweeps + 1, given.time, given.step.state]);
+});
+
+testOn(MACHINES, "a guess equal to the answer takes one sweep", async (device) => {
+  for (const given of CASES) {
+    using serial = await solve(given.step, problemOf(given), { device, method: "sequential" });
+    for (const method of METHODS) {
+      using once = await solve(given.step, problemOf(given), { device, method, guess: serial.ys });
+      using warm = await solve(given.step, problemOf(given), { device, method, guess: serial });
+      for (const solution of [once, warm]) {
+        assertEquals(solution.stats.sweeps, 1, `${given.name} by ${method}`);
+        assertEquals(solution.stats.residuals, [0]);
+        assertSame(await read(solution.ys), await read(serial.ys), `${given.name} by ${method}`);
+      }
+    }
+  }
+});
+
+testOn(
+  MACHINES,
+  "a warm start from a solution of the same method takes one sweep, from a near one fewer",
+  async (device) => {
+    for (const given of LOOP_CASES) {
+      using cold = await solve(given.step, problemOf(given), { device, method: "deer" });
+      using again = await solve(given.step, problemOf(given), { device, method: "deer", guess: cold });
+      assertEquals(again.stats.sweeps, 1, given.name);
+      const near = (await read(cold.ys)).map((value, i) => value + 1e-4 * Math.sin(i));
+      const guess = tensor(device, host(near, cold.ys.shape));
+      using nearby = await solve(given.step, problemOf(given), { device, method: "deer", guess });
+      const { stats } = cold;
+      assert(nearby.stats.sweeps <= stats.sweeps, `${given.name}: ${nearby.stats.sweeps}, cold ${stats.sweeps}`);
+      guess.dispose();
+    }
+  },
+);
+
+testOn(MACHINES, "whatever the guess holds, the answer is the same", async (device, { dtype, epsilon }) => {
+  const poisons = [NaN, Infinity, -Infinity, 1e30, -1e9, 1e7];
+  for (const given of LOOP_CASES) {
+    const { name, step, time, expected } = given;
+    const wild = numbers(expected.data.length, 3, 5).map((v, i) => i % 5 === 0 ? poisons[i % poisons.length]! : v);
+    for (const method of METHODS) {
+      const options = { device, method, guess: host(wild, expected.shape), maxSweeps: time };
+      using solution = await solve(step, problemOf(given), options);
+      assertEquals(solution.result, "successful", `${name} by ${method}`);
+      const tolerance = dtype === "f64" ? 1e-9 : epsilon * time;
+      assertClose(await read(solution.ys), expected.data, tolerance, `${name} by ${method}`);
+    }
+  }
+});
+
+testOn(MACHINES, "an affine step takes Newton one sweep and is right, however far off the guess", async (device) => {
+  const step = defineStep({
+    name: "affine",
+    state: 2,
+    input: 2,
+    params: { weight: [2, 2] },
+    step: ({ h, x, p }) => ops.add(ops.matvec(p.weight, h), x),
+  });
+  const weight = host([0.5, -0.25, 0.25, 0.625], [2, 2]);
+  const xs = host(numbers(400, 1, 9), [1, 200, 2]);
+  const [w00, w01, w10, w11] = weight.data as unknown as [number, number, number, number];
+  const expected = (h0: number[]): ArrayLike<number> =>
+    runLoop(([a, b], [u, v]) => [w00 * a! + w01 * b! + u!, w10 * a! + w11 * b! + v!], host(h0, [1, 2]), xs, 200).data;
+  for (const size of [0, 1, 1e3, 1e7]) {
+    const h0 = [size, -size];
+    for (const guess of ["f0", "h0", "zeros"] as const) {
+      const problem = { params: { weight }, xs, h0: host(h0, [2]) };
+      using solution = await solve(step, problem, { device, method: "deer", guess });
+      const { sweeps } = solution.stats;
+      // Far off, the linear part cancels a large guess: what that loses must be made good.
+      if (size <= 1) assertEquals(sweeps, 1, `h0 ${size}, guess ${guess}`);
+      assert(sweeps <= 3, `h0 ${size}, guess ${guess}: ${sweeps} sweeps`);
+      const [atol, rtol] = device.dtype === "f64" ? [1e-12, 1e-10] : [1e-6, 1e-5];
+      const ys = await read(solution.ys);
+      const wanted = expected(h0);
+      for (const [i, value] of ys.entries()) {
+        const error = Math.abs(value - wanted[i]!) / (atol + rtol * Math.abs(wanted[i]!));
+        assert(error <= 1, `h0 ${size}, guess ${guess}, ${sweeps} sweeps: element ${i} is off by ${error} tolerances`);
+      }
+    }
+  }
+});
