@@ -190,3 +190,10 @@ export function topological(outputs: readonly Node[], stop?: (node: Node) => boo
   }
   return order;
 }
+
+/** The nodes of `output` that depend on `leaf`, itself included. */
+export function dependents(output: Node, leaf: Node): Set<Node> {
+  const found = new Set<Node>([leaf]);
+  for (const node of topological([output])) if (node.args.some((arg) => found.has(arg))) found.add(node);
+  return found;
+}

@@ -1,4 +1,4 @@
-import type { Node } from "./graph.ts";
+import { dependents, type Node } from "./graph.ts";
 import { isIndexable, memory, type Place, printJs, read, type Resources, UNROLL } from "./print_js.ts";
 import { emitMatvec, emitMatvecTransposed } from "./print_js_products.ts";
 
@@ -78,6 +78,8 @@ function emitBlock(
       resources.constants.push(data!);
       const c = `c${node.id}`;
       const inner = new Map(places);
+      // What depends on the seed is another value in every turn, also where the kernel has it for a δ of its own.
+      for (const varying of dependents(body!, seed!)) inner.delete(varying);
       inner.set(seed!, memory(`K${resources.constants.length - 1}`, `${c} * ${seed!.size}`));
       lines.push(`for (let ${c} = 0; ${c} < ${node.shape[0]}; ${c}++) {`);
       lines.push(...printJs([body!], inner, resources));

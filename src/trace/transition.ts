@@ -2,8 +2,7 @@ import { createRandom } from "../core/random.ts";
 import { addMaybe } from "./elementwise.ts";
 import { broadcast, columns, concat, elementwise, matvecTransposed, mul, neg, pad, slice } from "./build.ts";
 import { jvp } from "./differentiate.ts";
-import type { Node } from "./graph.ts";
-import { topological } from "./graph.ts";
+import { dependents, type Node } from "./graph.ts";
 import { entriesAlong, structuredJacobian } from "./jacobian.ts";
 import type { BlockLayout } from "./pattern.ts";
 import type { StepProgram } from "./program.ts";
@@ -85,9 +84,7 @@ const identity = (size: number): Float64Array =>
 /** Row c is `∂f/∂h · seeds[c]`. */
 function jacobianColumns({ tangent, h, delta }: StepProgram, seeds: Float64Array): Node {
   // What the columns share is computed before their loop: all that depends on h but not on the seed.
-  const order = topological([tangent!]);
-  const varying = new Set<Node>([delta]);
-  for (const node of order) if (node.args.some((arg) => varying.has(arg))) varying.add(node);
+  const varying = dependents(tangent!, delta);
   const captured = new Set<Node>([h]);
   for (const node of varying) {
     for (const arg of node.args) if (!varying.has(arg) && arg.op !== "constant") captured.add(arg);

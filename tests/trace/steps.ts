@@ -104,7 +104,8 @@ export function stepCases(n: number): StepCase[] {
       return o.add(products, o.add(o.mul(p.v!, o.dot(p.v!, h)), o.sum(o.cos(h))));
     }, { jacobian: "dense" }),
     own("stacked", n, { state: n, params: { w: square } }, (o, { h, p }) => {
-      const stack = o.concat(o.sin(o.slice(h, 0, 1)), o.mean(o.square(h)), o.cos(o.slice(h, 1, n - 1)));
+      const rest = n > 2 ? [o.cos(o.slice(h, 1, n - 1))] : [];
+      const stack = o.concat(o.sin(o.slice(h, 0, 1)), o.mean(o.square(h)), ...rest);
       return o.add(o.matvec(p.w!, stack), o.matvecTransposed(p.w!, stack));
     }, { jacobian: "dense" }),
     own("part of an energy", n, { state: n }, (o, { h }) => {

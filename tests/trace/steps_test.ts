@@ -48,3 +48,17 @@ for (const n of UNITS) {
     }
   });
 }
+
+Deno.test("steps: in f32 every step follows its plain recurrence to rounding", async () => {
+  await using device = await openDevice({ backend: "cpu", dtype: "f32" });
+  for (const stepCase of stepCases(20)) {
+    const expected = recurrence(stepCase);
+    for (const method of ["sequential", "deer"] as const) {
+      using solution = await solve(stepCase.step, problemOf(stepCase), { device, method });
+      // Six steps that round inputs, parameters and states to 2⁻²⁴; sums of 20 terms and slopes of 2 magnify that.
+      const tolerance = 2 ** -24 * TIME * 40;
+      const label = `${stepCase.name} by ${method}`;
+      assertClose((await toHost(solution.ys)).data, expected, { relative: tolerance, absolute: tolerance }, label);
+    }
+  }
+});

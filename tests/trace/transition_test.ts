@@ -76,8 +76,9 @@ for (const n of UNITS) {
         const matrix = matrixOf(transition, jacobian);
         const expected = matrix.map((row) => row.reduce((sum, entry, j) => sum + entry * delta[j]!, 0));
         const action = transitionAction(program, transition);
-        // With f, as in the kernel of a sweep; null means zero.
-        const actual = action === null ? delta.map(() => 0) : runNodes([program.output, action], point)[1]!;
+        // With f and J δ in one kernel, which share what they can; null means zero.
+        const beside = [program.output, program.tangent ?? program.output];
+        const actual = action === null ? delta.map(() => 0) : runNodes([...beside, action], point)[2]!;
         assertClose(actual, expected, TOLERANCE, JSON.stringify(transition));
       }
     });
