@@ -1,3 +1,4 @@
+import { describe } from "./core/describe.ts";
 import { DeviceError } from "./core/errors.ts";
 import { CpuEngine } from "./engine/cpu/engine.ts";
 import type { Engine } from "./engine/engine.ts";
@@ -76,14 +77,6 @@ export function engineOf(device: Device): Engine {
 /** The scopes of `tidy` that are open on a device. */
 export function scopesOf(device: Device): Scope[] {
   return (device as OpenDevice).scopes;
-}
-
-/** A value as error messages write it. */
-export function describe(value: unknown): string {
-  if (typeof value === "string") return `"${value}"`;
-  return typeof value === "object" && value !== null
-    ? `an object of ${value.constructor?.name ?? "no class"}`
-    : String(value);
 }
 
 /**

@@ -1,9 +1,10 @@
+import { describe } from "./core/describe.ts";
 import { createRandom } from "./core/random.ts";
 import { checkCount, sizeOf } from "./core/shape.ts";
 import type { Shape, ShapeTree, Tree } from "./core/types.ts";
 import { mapTree } from "./core/tree.ts";
 import { initialise, type InitScheme } from "./init.ts";
-import { describe, type Device } from "./device.ts";
+import type { Device } from "./device.ts";
 import { type Tensor, tensor } from "./tensor.ts";
 import type { Sym } from "./trace/graph.ts";
 import type { BlockLayout } from "./trace/pattern.ts";

@@ -1,8 +1,10 @@
+import { describe } from "./core/describe.ts";
 import { DeviceError } from "./core/errors.ts";
-import { formatShape, sizeOf } from "./core/shape.ts";
+import { checkHostTensor } from "./core/host.ts";
+import { formatShape } from "./core/shape.ts";
 import { mapTree } from "./core/tree.ts";
 import type { DType, HostTensor, Shape, Tree } from "./core/types.ts";
-import { describe, type Device, engineOf, scopesOf } from "./device.ts";
+import { type Device, engineOf, scopesOf } from "./device.ts";
 import type { Memory } from "./engine/engine.ts";
 
 /** An immutable array on a device; freed by `using`, by {@linkcode tidy} or by `dispose()`. */
@@ -88,26 +90,6 @@ export function wrapMemory(device: Device, shape: Shape, memory: Memory, label: 
   return new DeviceTensor(device, shape, memory, label);
 }
 
-/** Throws unless `value` is host data whose length fits its shape. */
-export function checkHost(value: HostTensor, context: string): void {
-  const { data, shape } = value;
-  const isArray = data instanceof Float32Array || data instanceof Float64Array || data instanceof Uint32Array ||
-    data instanceof Int32Array;
-  if (!isArray) {
-    throw new TypeError(
-      `${context}: data must be a Float32Array, Float64Array, Uint32Array or Int32Array, got ${describe(data)}`,
-    );
-  }
-  if (!Array.isArray(shape) || !shape.every((axis) => Number.isSafeInteger(axis) && axis >= 0)) {
-    throw new TypeError(`${context}: shape must be an array of whole numbers, got ${describe(shape)}`);
-  }
-  if (sizeOf(shape) !== data.length) {
-    throw new TypeError(
-      `${context}: shape ${formatShape(shape)} needs ${sizeOf(shape)} elements, got ${data.length}`,
-    );
-  }
-}
-
 /**
  * Copies host data to a device; floats become the device's dtype, integers stay.
  *
@@ -125,11 +107,8 @@ export function checkHost(value: HostTensor, context: string): void {
  */
 export function tensor(device: Device, value: HostTensor, label = "a tensor"): Tensor {
   const engine = engineOf(device);
-  if (!isTensorLike(value)) {
-    throw new TypeError(`Cannot make ${label}: expected { data, shape }, got ${describe(value)}`);
-  }
   if (isTensor(value)) throw new TypeError(`Cannot make ${label}: it is a tensor already; read it with toHost() first`);
-  checkHost(value, `Cannot make ${label}`);
+  checkHostTensor(`Cannot make ${label}`, "value", value);
   return new DeviceTensor(device, [...value.shape], engine.upload(value.data, label), label);
 }
 

@@ -170,11 +170,10 @@ testOn(MACHINES, "tidy nests: what an inner scope returns belongs to the outer o
     assertEquals(ledger.held().length, 3);
     const dropped = await tidy(device, () => vector(device, 4));
     assertEquals(ledger.held().length, 4);
-    dropped.dispose();
-    assert(outer.shape.length === 1);
+    assertEquals([Array.from(await read(outer)), Array.from(await read(dropped))], [[1], [4]]);
     return { inner, before };
   });
-  // What was made outside stays, returned or not.
+  // What was made outside stays, returned or not; what only the inner scope returned is gone.
   assertEquals(ledger.held().length, 2);
   assertEquals([Array.from(await read(kept.inner[0]!)), Array.from(await read(before))], [[3], [0]]);
   kept.inner[0]!.dispose();

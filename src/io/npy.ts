@@ -1,6 +1,7 @@
 import { formatShape } from "../core/shape.ts";
 import type { HostArray, HostTensor, Shape } from "../core/types.ts";
-import { checkBytes, checkHostTensor, countElements, show } from "./checks.ts";
+import { checkHostTensor, countElements } from "../core/host.ts";
+import { checkBytes, show } from "./checks.ts";
 import { decodeElements, encodeElements, STORED_BYTES, type StoredType } from "./elements.ts";
 import { formatNpyHeader, parseNpyHeader } from "./npy_header.ts";
 

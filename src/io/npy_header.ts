@@ -1,6 +1,7 @@
 import { formatShape } from "../core/shape.ts";
 import type { Shape } from "../core/types.ts";
-import { isCount, show } from "./checks.ts";
+import { isCount } from "../core/host.ts";
+import { show } from "./checks.ts";
 
 /** What the header of a .npy file says. */
 export interface NpyHeader {

@@ -1,6 +1,8 @@
 import { formatShape } from "../core/shape.ts";
 import type { HostTensor } from "../core/types.ts";
-import { checkBytes, checkHostTensor, countElements, isCount, isRecord, kindOf, show } from "./checks.ts";
+import { kindOf } from "../core/describe.ts";
+import { checkHostTensor, countElements, isCount, isRecord } from "../core/host.ts";
+import { checkBytes, show } from "./checks.ts";
 import { decodeElements, encodeElements, STORED_BYTES, type StoredType } from "./elements.ts";
 import { parseJson } from "./json.ts";
 

@@ -1,6 +1,7 @@
 import { checkCount, formatShape, sameShape } from "../core/shape.ts";
 import type { HostTensor } from "../core/types.ts";
-import { checkHostTensor, isRecord, kindOf } from "./checks.ts";
+import { kindOf } from "../core/describe.ts";
+import { checkHostTensor, isRecord } from "../core/host.ts";
 
 /** Which of the recurrent layers in a PyTorch state dict to read. */
 export interface TorchOptions {

@@ -1,5 +1,6 @@
+import { describe } from "../core/describe.ts";
 import { checkCount } from "../core/shape.ts";
-import { describe, type Device, engineOf } from "../device.ts";
+import { type Device, engineOf } from "../device.ts";
 import type { Engine, ErrorKind, Memory, SweepJob, SweepRun } from "../engine/engine.ts";
 import { programOf, type Step } from "../step.ts";
 import { type Tensor, wrapMemory } from "../tensor.ts";

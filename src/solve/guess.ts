@@ -1,6 +1,6 @@
 import { formatShape, sameShape } from "../core/shape.ts";
 import type { Guess } from "../engine/engine.ts";
-import { describe } from "../device.ts";
+import { describe } from "../core/describe.ts";
 import { isTensorLike, memoryOf, type TensorLike } from "../tensor.ts";
 import { place, type PreparedProblem, shapeOf } from "./problem.ts";
 import type { Solution } from "./solution.ts";

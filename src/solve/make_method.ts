@@ -1,5 +1,5 @@
 import { checkCount } from "../core/shape.ts";
-import { describe } from "../device.ts";
+import { describe } from "../core/describe.ts";
 import type { BlockLayout } from "../trace/pattern.ts";
 import type { DiagonalChoice, Method, MethodOptions } from "./methods.ts";
 

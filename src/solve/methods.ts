@@ -1,4 +1,4 @@
-import { describe } from "../device.ts";
+import { describe } from "../core/describe.ts";
 import type { BlockLayout, Structure } from "../trace/pattern.ts";
 import type { StepProgram } from "../trace/program.ts";
 import type { Transition } from "../trace/transition.ts";

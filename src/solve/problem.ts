@@ -1,7 +1,9 @@
+import { describe } from "../core/describe.ts";
+import { checkHostTensor } from "../core/host.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import { flattenTree } from "../core/tree.ts";
 import type { Shape, Tree } from "../core/types.ts";
-import { describe, type Device, engineOf } from "../device.ts";
+import { type Device, engineOf } from "../device.ts";
 import { deviceIn, isTensor, isTensorLike, memoryOf, type Tensor, tensor, type TensorLike } from "../tensor.ts";
 import type { Memory } from "../engine/engine.ts";
 import type { StepProgram } from "../trace/program.ts";
@@ -66,6 +68,7 @@ export function place(context: string, what: string, value: TensorLike, device: 
     }
     return value;
   }
+  checkHostTensor(context, what, value);
   if (!(value.data instanceof Float32Array) && !(value.data instanceof Float64Array)) {
     throw new TypeError(
       `${context}: ${what} must hold floats, got ${describe(value.data)}; convert with Float32Array.from`,

@@ -48,7 +48,7 @@ testRefusals("problems that do not fit", [
   [
     (device) => solve(cell, problem({ xs: { data: new Float64Array(39), shape: [4, 5, 2] } }), { device }),
     TypeError,
-    "Cannot make xs of a solve: shape (4, 5, 2) needs 40 elements, got 39",
+    'Cannot solve "elman": xs must have 40 elements for its shape (4, 5, 2), got 39',
   ],
   given(
     { xs: { data: new Float64Array(40), shape: 40 } },

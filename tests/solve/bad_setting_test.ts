@@ -112,23 +112,23 @@ testRefusals("devices and tensors that do not fit", [
   [
     (device) => tensor(device, wrong({ data: [1], shape: [1] })),
     TypeError,
-    "Cannot make a tensor: data must be a Float32Array",
+    "Cannot make a tensor: the data of value must be a Float32Array",
   ],
-  [(device) => tensor(device, wrong(1)), TypeError, "Cannot make a tensor: expected { data, shape }, got 1"],
+  [(device) => tensor(device, wrong(1)), TypeError, "Cannot make a tensor: value must be { data, shape }, got Number"],
   [
     (device) => tensor(device, wrong({ data: new Float32Array(1), shape: "1" })),
     TypeError,
-    'shape must be an array of whole numbers, got "1"',
+    "the shape of value must be a list of whole numbers of at least 0, got String",
   ],
   [
     (device) => tensor(device, { data: new Float32Array(0), shape: [-1] }),
     TypeError,
-    "shape must be an array of whole numbers",
+    "the shape of value must be a list of whole numbers of at least 0, got (-1,)",
   ],
   [
     (device) => tensor(device, { data: new Float32Array(3), shape: [2, 2] }, "w"),
     TypeError,
-    "Cannot make w: shape (2, 2) needs 4 elements, got 3",
+    "Cannot make w: value must have 4 elements for its shape (2, 2), got 3",
   ],
   [(device) => tensor(device, wrong(tensor(device, zeros(1)))), TypeError, "it is a tensor already"],
   [() => tensor(wrong({}), zeros(1)), TypeError, "Cannot use the device: expected one made by openDevice()"],

@@ -109,6 +109,35 @@ testOn(MACHINES, "whatever the guess holds, the answer is the same", async (devi
   }
 });
 
+testOn(
+  MACHINES,
+  "entries beyond 1e8, and non-finite ones, are replaced by the guess before anything is measured",
+  async (device) => {
+    const step = defineStep({ name: "square", state: 1, input: 0, params: {}, step: ({ h }) => ops.mul(h, h) });
+    // f of the guess before: 0.25, 1, 4e8 (too large), Infinity (in f32 and f64 alike), 0.25, 1.
+    const values = [-1, 2e4, 1e200, 0.5, -1, 3];
+    const guess = host(device.dtype === "f64" ? values : values.map((v) => Math.min(v, 1e30)), [6, 1]);
+    const problem = { params: {}, time: 6, h0: host([0.5], [1]) };
+    const options = { device, method: "jacobi", guess, maxSweeps: 1, keepIterates: true, onFailure: "return" } as const;
+    using solution = await solve(step, problem, options);
+    const [before, after] = [guess.data, (await read(solution.iterates!)).slice(6)];
+    const expected = [0.25, 1, before[2]!, before[3]!, 0.25, 1];
+    assertSame(after, expected.map(device.dtype === "f64" ? Number : Math.fround), "the iterate after one sweep");
+    assertEquals(solution.result, "max-sweeps-reached");
+  },
+);
+
+testOn(MACHINES, "each window judges anew", async (device) => {
+  // An answer that is off by a twentieth of the tolerance: every window accepts its first update, whatever came before.
+  for (const given of LOOP_CASES) {
+    using serial = await solve(given.step, problemOf(given), { device });
+    const near = (await read(serial.ys)).map((value, t) => value + (t % 2 === 0 ? 5e-5 : -4e-5));
+    const options = { device, method: "jacobi", atol: 1e-3, rtol: 0, window: 10 } as const;
+    using solution = await solve(given.step, problemOf(given), { ...options, guess: host(near, serial.ys.shape) });
+    assertEquals(solution.stats.sweeps, Math.ceil(given.time / 10), given.name);
+  }
+});
+
 testOn(MACHINES, "an affine step takes Newton one sweep and is right, however far off the guess", async (device) => {
   const step = defineStep({
     name: "affine",
