@@ -9,6 +9,7 @@ export async function explainFailure(
   verdict: Verdict,
   result: SolveResult,
   stats: SolveStats,
+  batched: boolean,
 ): Promise<string> {
   const context = `Cannot solve "${job.program.name}" by ${stats.method}`;
   const { cure } = RESULTS[result];
@@ -18,17 +19,27 @@ export async function explainFailure(
     const last = stats.residuals.at(-1) ?? NaN;
     const state = `not converged after ${stats.sweeps} sweeps (last update ${last.toPrecision(3)} tolerances)`;
     const b = verdict.sequences.findIndex((sequence) => sequence.result === result);
-    return `${context}: ${share}${state}${await findCause(engine, job, b, 0, job.time)}; ${cure}`;
+    return `${context}: ${share}${state}${await findCause(engine, job, b, 0, job.time, batched)}; ${cure}`;
   }
   const b = verdict.sequences.findIndex((sequence) => sequence.result === "nonfinite");
   const t = verdict.sequences[b]?.firstNonfinite ?? 0;
-  const cause = await findCause(engine, job, b, t, t + 1);
-  return `${context}: ${share}not finite, sequence ${b} first at t = ${t}${cause}; ${cure}`;
+  const cause = await findCause(engine, job, b, t, t + 1, batched);
+  return `${context}: ${share}not finite${
+    job.batch === 1 ? ", first" : `, sequence ${b} first`
+  } at t = ${t}${cause}; ${cure}`;
 }
 
 /** The parameter, or the input at steps `from` to `to`, that is not finite, if any: read only when a solve has failed. */
-async function findCause(engine: Engine, job: SweepJob, b: number, from: number, to: number): Promise<string> {
+async function findCause(
+  engine: Engine,
+  job: SweepJob,
+  b: number,
+  from: number,
+  to: number,
+  batched: boolean,
+): Promise<string> {
   const { program: { params, input, state }, time } = job;
+  const lead = batched ? `${b}, ` : "";
   const find = async (memory: Memory, begin: number, end: number): Promise<[number, number] | undefined> => {
     const data = await engine.read(memory);
     for (let i = begin; i < end; i++) if (!Number.isFinite(data[i])) return [i - begin, data[i]!];
@@ -39,9 +50,9 @@ async function findCause(engine: Engine, job: SweepJob, b: number, from: number,
     if (found) return `, params.${params[k]!.path} is ${found[1]} at element ${found[0]}`;
   }
   const initial = await find(job.h0, b * state, (b + 1) * state);
-  if (initial) return `, h0[${b}, ${initial[0]}] is ${initial[1]}`;
+  if (initial) return `, h0[${lead}${initial[0]}] is ${initial[1]}`;
   if (job.xs === null) return "";
   const found = await find(job.xs, (b * time + from) * input, (b * time + to) * input);
   if (!found) return "";
-  return `, xs[${b}, ${from + Math.floor(found[0] / input)}, ${found[0] % input}] is ${found[1]}`;
+  return `, xs[${lead}${from + Math.floor(found[0] / input)}, ${found[0] % input}] is ${found[1]}`;
 }

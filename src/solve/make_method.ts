@@ -1,16 +1,5 @@
-import { checkCount } from "../core/shape.ts";
-import { describe } from "../core/describe.ts";
 import type { BlockLayout } from "../trace/pattern.ts";
-import type { DiagonalChoice, Method, MethodOptions } from "./methods.ts";
-
-function checkOptions(context: string, { scale, clip }: MethodOptions): void {
-  if (scale !== undefined && !(scale >= 0 && scale <= 1)) {
-    throw new RangeError(`${context}: scale must lie in [0, 1], got ${describe(scale)}`);
-  }
-  if (clip !== undefined && !(clip >= 0)) {
-    throw new RangeError(`${context}: clip must be at least 0, got ${describe(clip)}`);
-  }
-}
+import { checkMethod, type DiagonalChoice, type Method, type MethodOptions } from "./methods.ts";
 
 /**
  * Chooses the method by engine and step; `stats.reason` says why. On the CPU engine: {@linkcode sequential}.
@@ -101,13 +90,7 @@ export function picard(): Method {
  * ```
  */
 export function quasiDeer(options: MethodOptions & { readonly diagonal?: DiagonalChoice } = {}): Method {
-  checkOptions("Cannot make quasiDeer()", options);
-  const { diagonal } = options;
-  if (typeof diagonal === "object") checkCount("Cannot make quasiDeer()", "probes", diagonal.probes, 1);
-  else if (diagonal !== undefined && diagonal !== "exact") {
-    throw new RangeError(`Cannot make quasiDeer(): diagonal must be "exact" or { probes }, got ${describe(diagonal)}`);
-  }
-  return { name: "quasi-deer", ...options };
+  return checkMethod("Cannot make quasiDeer()", { name: "quasi-deer", ...options });
 }
 
 /**
@@ -128,13 +111,7 @@ export function quasiDeer(options: MethodOptions & { readonly diagonal?: Diagona
 export function blockDeer(
   options: MethodOptions & { readonly block?: number; readonly layout?: BlockLayout } = {},
 ): Method {
-  checkOptions("Cannot make blockDeer()", options);
-  if (options.block !== undefined) checkCount("Cannot make blockDeer()", "block", options.block, 1);
-  if (options.layout !== undefined && options.layout !== "contiguous" && options.layout !== "strided") {
-    const came = describe(options.layout);
-    throw new RangeError(`Cannot make blockDeer(): layout must be "contiguous" or "strided", got ${came}`);
-  }
-  return { name: "block-deer", ...options };
+  return checkMethod("Cannot make blockDeer()", { name: "block-deer", ...options });
 }
 
 /**
@@ -153,6 +130,5 @@ export function blockDeer(
  * ```
  */
 export function deer(options: MethodOptions = {}): Method {
-  checkOptions("Cannot make deer()", options);
-  return { name: "deer", ...options };
+  return checkMethod("Cannot make deer()", { name: "deer", ...options });
 }

@@ -1,4 +1,5 @@
 import { describe } from "../core/describe.ts";
+import { checkCount } from "../core/shape.ts";
 import type { BlockLayout, Structure } from "../trace/pattern.ts";
 import type { StepProgram } from "../trace/program.ts";
 import type { Transition } from "../trace/transition.ts";
@@ -33,43 +34,28 @@ export interface MethodOptions {
   readonly clip?: number;
 }
 
-/** One row of the table of methods: how its G[t] follows from a step. */
-interface Row {
-  transition(program: StepProgram, method: Method): Transition;
-  /** The default of `maxSweeps` is the smaller of this and the number of steps. */
-  readonly maxSweeps: number;
-}
+/** One row of the table of methods: how its G[t] follows from a step and its settings. */
+type Row = (program: StepProgram, method: Method) => Transition;
 
 const PLAIN = { scale: 0, clip: Infinity } as const;
 const damped = ({ scale = 0, clip = Infinity }: Method): { scale: number; clip: number } => ({ scale, clip });
 
 /** The one table of methods: every method is the same sweep with another transition matrix. */
 export const METHODS: Readonly<Record<Exclude<MethodName, "auto">, Row>> = {
-  sequential: { transition: () => ({ kind: "sequential", ...PLAIN }), maxSweeps: 1 },
-  jacobi: { transition: () => ({ kind: "zero", ...PLAIN }), maxSweeps: 1000 },
-  picard: { transition: () => ({ kind: "identity", ...PLAIN }), maxSweeps: 1000 },
-  "quasi-deer": {
-    transition(_, method) {
-      const { diagonal = "exact" } = method;
-      const estimate = diagonal === "exact" ? {} : { probes: diagonal.probes, seed: diagonal.seed ?? 0 };
-      return { kind: "diagonal", ...damped(method), ...estimate };
-    },
-    maxSweeps: 1000,
+  sequential: () => ({ kind: "sequential", ...PLAIN }),
+  jacobi: () => ({ kind: "zero", ...PLAIN }),
+  picard: () => ({ kind: "identity", ...PLAIN }),
+  "quasi-deer": (_, method) => {
+    const { diagonal = "exact" } = method;
+    const estimate = diagonal === "exact" ? {} : { probes: diagonal.probes, seed: diagonal.seed ?? 0 };
+    return { kind: "diagonal", ...damped(method), ...estimate };
   },
-  "block-deer": {
-    transition: (program, method) => ({ kind: "block", ...damped(method), ...chooseBlocks(program, method) }),
-    maxSweeps: 1000,
-  },
-  deer: {
-    // A Jacobian that is provably sparser needs no dense scan, and loses nothing.
-    transition({ structure }, method) {
-      if (structure.kind === "block") {
-        return { kind: "block", ...damped(method), block: structure.block, layout: structure.layout };
-      }
-      return { kind: structure.kind, ...damped(method) };
-    },
-    maxSweeps: 100,
-  },
+  "block-deer": (program, method) => ({ kind: "block", ...damped(method), ...chooseBlocks(program, method) }),
+  // A Jacobian that is provably sparser needs no dense scan, and loses nothing.
+  deer: ({ structure }, method) =>
+    structure.kind === "block"
+      ? { kind: "block", ...damped(method), block: structure.block, layout: structure.layout }
+      : { kind: structure.kind, ...damped(method) },
 };
 
 /** The blocks of `block-deer`: as asked for, else the states that the step ties together elementwise. */
@@ -98,6 +84,26 @@ export function isNewton({ structure }: StepProgram, transition: Transition): bo
   return covers[transition.kind](structure);
 }
 
+/** The method itself, if its settings are in range, whoever made it. */
+export function checkMethod<M extends Method>(context: string, method: M): M {
+  const { scale, clip, diagonal, block, layout } = method;
+  if (scale !== undefined && !(scale >= 0 && scale <= 1)) {
+    throw new RangeError(`${context}: scale must lie in [0, 1], got ${describe(scale)}`);
+  }
+  if (clip !== undefined && !(clip >= 0)) {
+    throw new RangeError(`${context}: clip must be at least 0, got ${describe(clip)}`);
+  }
+  if (typeof diagonal === "object" && diagonal !== null) checkCount(context, "probes", diagonal.probes, 1);
+  else if (diagonal !== undefined && diagonal !== "exact") {
+    throw new RangeError(`${context}: diagonal must be "exact" or { probes }, got ${describe(diagonal)}`);
+  }
+  if (block !== undefined) checkCount(context, "block", block, 1);
+  if (layout !== undefined && layout !== "contiguous" && layout !== "strided") {
+    throw new RangeError(`${context}: layout must be "contiguous" or "strided", got ${describe(layout)}`);
+  }
+  return method;
+}
+
 /** The method to run, and for `auto` why it was chosen. */
 export function resolveMethod(
   choice: MethodName | Method,
@@ -113,5 +119,5 @@ export function resolveMethod(
     const known = ["auto", ...Object.keys(METHODS)].join(", ");
     throw new RangeError(`Cannot solve: method must be one of ${known}, got ${describe(name ?? choice)}`);
   }
-  return { method: { ...method, name } };
+  return { method: checkMethod(`Cannot solve by ${name}`, { ...method, name }) };
 }

@@ -35,40 +35,37 @@ function emptyVerdict({ job: { batch }, errorKind }: Attempt): Verdict {
   return { sequences, residuals: [], ...(errorKind && { errorBound: new Array<number>(batch).fill(0) }) };
 }
 
-/** Reads the verdict, frees the run, and answers with a solution, or throws. */
-async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise<Solution> {
-  const { engine, job, run, method, reason, options } = attempt;
-  const { onFailure = "throw" } = options;
-  const verdict = job.time === 0 ? emptyVerdict(attempt) : await engine.verdict(run);
-  const { residuals, errorBound, gpuMs } = verdict;
-  const stats: SolveStats = {
+/** What a verdict says of a solve. */
+function statsOf({ method, reason }: Attempt, { sequences, residuals, errorBound, gpuMs }: Verdict): SolveStats {
+  return {
     method,
     ...(reason === undefined ? {} : { reason }),
     sweeps: residuals.length,
-    sequenceSweeps: verdict.sequences.map((sequence) => sequence.sweeps),
+    sequenceSweeps: sequences.map(({ sweeps }) => sweeps),
     residuals: [...residuals],
-    converged: verdict.sequences.map((sequence) => sequence.result === "successful"),
+    converged: sequences.map(({ result }) => result === "successful"),
     ...(errorBound === undefined ? {} : { errorBound: [...errorBound] }),
     ...(gpuMs === undefined ? {} : { gpuMs }),
   };
-  const result = aborted ? "aborted" : overall(verdict);
-  const iterates = joinIterates(attempt);
-  const solution = createSolution({
-    ys: attempt.ys,
-    yT,
-    result,
-    stats,
-    ...(iterates === undefined ? {} : { iterates }),
-  });
-  if (result === "successful" || onFailure === "return") {
-    release(attempt, false);
-    return solution;
-  }
+}
+
+/** Reads the verdict, frees the run, and answers with a solution; or frees that too, and throws. */
+async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise<Solution> {
+  const { engine, job, run, options, ys, problem } = attempt;
+  let iterates: Tensor | undefined;
+  let kept = false;
   try {
+    const verdict = job.time === 0 ? emptyVerdict(attempt) : await engine.verdict(run);
+    const stats = statsOf(attempt, verdict);
+    const result = aborted ? "aborted" : overall(verdict);
+    iterates = joinIterates(attempt);
+    const solution = createSolution({ ys, yT, result, stats, ...(iterates === undefined ? {} : { iterates }) });
+    kept = result === "successful" || options.onFailure === "return";
+    if (kept) return solution;
     if (aborted) throw options.signal!.reason;
-    throw new SolveError(await explainFailure(engine, job, verdict, result, stats), solution);
+    throw new SolveError(await explainFailure(engine, job, verdict, result, stats, problem.batched), solution);
   } finally {
-    solution.dispose();
+    if (!kept) { for (const part of [ys, yT, iterates]) part?.dispose(); }
     release(attempt, false);
   }
 }

@@ -131,7 +131,8 @@ export function equal(a: Operand, b: Operand): Sym {
 
 /**
  * `a` where `condition` is not 0, else `b`, elementwise. Both are computed; derivatives flow to the chosen one only. It
- * stands for a branch, which a traced function cannot take.
+ * stands for a branch, which a traced function cannot take. Where the other one's derivative is infinite the gradient is
+ * NaN, as in JAX: keep its argument in range with a `where` of its own.
  *
  * @example A leaky unit
  * ```ts

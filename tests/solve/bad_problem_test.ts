@@ -58,7 +58,7 @@ testRefusals("problems that do not fit", [
   [
     (device) => solve(cell, problem({ h0: { data: new Float64Array(3), shape: null } }), { device }),
     TypeError,
-    "Cannot make h0 of a solve: shape must be an array of whole numbers, got null",
+    'Cannot solve "elman": the shape of h0 must be a list of whole numbers of at least 0, got Null',
   ],
   given({ time: 6 }, RangeError, "time must be that of xs, 5, or absent, got 6"),
   given({ h0: zeros(3, 3) }, TypeError, "h0 must have shape (4, 3) or (3,), got (3, 3)"),
@@ -142,6 +142,21 @@ testRefusals("options that do not fit", [
   ],
   [(device) => solve(cell, { params, xs }, { device, method: wrong({}) }), RangeError, "got an object of Object"],
   [(device) => solve(cell, { params, xs }, { device, method: wrong("toString") }), RangeError, 'got "toString"'],
+  [
+    (device) => solve(cell, { params, xs }, { device, method: { name: "deer", scale: 7 } }),
+    RangeError,
+    "Cannot solve by deer: scale must lie in [0, 1], got 7",
+  ],
+  [
+    (device) => solve(cell, { params, xs }, { device, method: { name: "quasi-deer", diagonal: { probes: -1 } } }),
+    RangeError,
+    "Cannot solve by quasi-deer: probes must be a whole number of at least 1, got -1",
+  ],
+  [
+    (device) => solve(cell, { params, xs }, { device, method: { name: "quasi-deer", diagonal: wrong(null) } }),
+    RangeError,
+    'Cannot solve by quasi-deer: diagonal must be "exact" or { probes }, got null',
+  ],
   [
     (device) => solve(wrong<Step>({ name: "mine" }), { params }, { device }),
     TypeError,

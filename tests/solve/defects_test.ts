@@ -30,7 +30,7 @@ testOn(MACHINES, "defect 1: a step that yields NaN never succeeds", async (devic
     for (const guess of ["f0", "h0", "zeros"] as const) {
       const problem = { params: {}, xs, h0: host([1], [1]) };
       const error = await assertRejects(() => solve(rooted, problem, { device, method, guess }), SolveError);
-      assert(error.message.includes(`not finite, sequence 0 first at t = ${t};`), error.message);
+      assert(error.message.includes(`not finite, first at t = ${t};`), error.message);
       using solution = await solve(rooted, problem, { device, method, guess, onFailure: "return" });
       assertEquals([solution.result, solution.stats.converged], ["nonfinite", [false]]);
       assertClose((await read(solution.ys)).slice(0, t), expected.slice(0, t), 1e-6, method);

@@ -127,6 +127,15 @@ testOn(
   },
 );
 
+testOn(MACHINES, "what is not finite in a guess counts as 0", async (device) => {
+  const given = LOOP_CASES.find(({ name }) => name === "leaky (diagonal)")!;
+  const values = numbers(given.expected.data.length, 1, 6).map((v, i) => [NaN, Infinity, -Infinity, v, v][i % 5]!);
+  const options = { device, method: "deer", keepIterates: true, guess: host(values, given.expected.shape) } as const;
+  using solution = await solve(given.step, problemOf(given), options);
+  const first = (await read(solution.iterates!)).slice(0, values.length);
+  assertSame(first, values.map((value) => Number.isFinite(value) ? value : 0), "the guess");
+});
+
 testOn(MACHINES, "each window judges anew", async (device) => {
   // An answer that is off by a twentieth of the tolerance: every window accepts its first update, whatever came before.
   for (const given of LOOP_CASES) {

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertLess, assertRejects, assertStrictEquals } from "@std/assert";
 import { defineStep, type Device, type Problem, solve, type SolveProgress, toHost } from "../../mod.ts";
+import { engineOf } from "../../src/device.ts";
 import * as ops from "../../src/trace/ops.ts";
-import { host, read } from "./arrays.ts";
+import { assertClose, host, read } from "./arrays.ts";
 import { watchMemory } from "./memory.ts";
 import { MACHINES, testOn } from "./machines.ts";
 import { LOOP_CASES, problemOf } from "./problems.ts";
@@ -105,6 +106,20 @@ testOn(MACHINES, "onProgress counts windows, and sweeps from 1 in each", async (
     } else assertEquals(sweep, before.sweep + 1);
   }
   assertEquals(seen.at(-1)!.window, 2);
+});
+
+testOn(MACHINES, "windows are chosen where memory does not suffice for all steps", async (device) => {
+  const given = LOOP_CASES.find(({ name }) => name === "network")!;
+  const engine = engineOf(device);
+  using whole = await solve(given.step, problemOf(given), { device, method: "deer" });
+  engine.affordableWindow = (): number => 30;
+  const windows = new Set<number>();
+  const onProgress = ({ window }: SolveProgress): unknown => windows.add(window);
+  using solution = await solve(given.step, problemOf(given), { device, method: "deer", onProgress });
+  assertEquals([...windows], [0, 1, 2]);
+  assertClose(await read(solution.ys), await read(whole.ys), device.dtype === "f64" ? 1e-9 : 1e-5, "in windows");
+  const options = { device, method: "deer", keepIterates: true } as const;
+  await assertRejects(() => solve(given.step, problemOf(given), options), RangeError, "got windows of 30 for 80 steps");
 });
 
 testOn(MACHINES, "an onProgress that throws ends the solve with its error, and frees everything", async (device) => {

@@ -100,7 +100,7 @@ export function compileSweep(
     const advance = `${hi} = was; ${di} = v - was;`;
     if (measures) {
       const residual = mode === "absolute" ? `abs(${read(f, i)} - was)` : `${read(f, i)} - was`;
-      return `${was} v = ${residual}; ${linear} e = abs(v); if (!(e <= worst)) worst = e; ${hi} = was; ${di} = v;`;
+      return `${was} v = ${residual}; ${linear} e = abs(v); if (!(e <= worst) && worst === worst) worst = e; ${hi} = was; ${di} = v;`;
     }
     return `v = ${read(f, i)};
       if (exact) { v = ${round("v")}; if (v - v !== 0) bad = true; }

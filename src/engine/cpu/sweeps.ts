@@ -158,7 +158,6 @@ export class CpuRun implements SweepRun {
   measureError(kind: ErrorKind): void {
     const { batch, transition, program: { state }, rule, ys } = this.job;
     this.#errorBound ??= new Array<number>(batch).fill(0);
-    if (transition.kind === "sequential") return;
     this.#errors ??= new Float64Array(batch * state);
     const [range, report, out] = [this.#range, this.#report, arrayOf(ys)];
     for (const [b, { status }] of this.#sequences.entries()) {
@@ -166,6 +165,8 @@ export class CpuRun implements SweepRun {
         this.#errorBound[b] = Infinity;
         continue;
       }
+      // It has no residual: f was evaluated at the answer itself.
+      if (transition.kind === "sequential") continue;
       this.#locate(b);
       range.from = 0;
       range.to = this.#length;
@@ -174,7 +175,7 @@ export class CpuRun implements SweepRun {
       const [start, first] = this.#stateBefore(b, 0);
       range.start = first;
       this.#kernels.measure(kind)(this.#arrays, out, out, this.#errors, start, range, rule, report);
-      const worst = report.resets > 0 ? Infinity : report.worst;
+      const worst = report.resets > 0 || Number.isNaN(report.worst) ? Infinity : report.worst;
       this.#errorBound[b] = Math.max(this.#errorBound[b]!, worst);
     }
   }
