@@ -2,8 +2,10 @@
  * A GRU, one sequence, one thread: the sequential method and full Newton of the CPU engine beside ONNX Runtime's fused
  * GRU, a plain typed-array loop, and a walk over the graph. Every entry runs the same 5000 steps; the report divides.
  *
- *     deno bench -A --json bench/cpu_bench.ts > bench/results/cpu.json
- *     deno run -A bench/report.ts bench/results/cpu.json
+ *     deno bench -A --json bench/cpu_bench.ts > cpu.json
+ *     deno run -A bench/report.ts cpu.json
+ *
+ * Results that are kept stand in bench/results, named after the machine, with `origin` relative to the repository.
  */
 import { gru, openDevice, solve, tensor } from "@cervid/cervid";
 import { programOf } from "../src/step.ts";
