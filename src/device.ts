@@ -1,4 +1,4 @@
-import { describe } from "./core/describe.ts";
+import { checkKeys, describe } from "./core/describe.ts";
 import { DeviceError } from "./core/errors.ts";
 import { CpuEngine } from "./engine/cpu/engine.ts";
 import type { Engine } from "./engine/engine.ts";
@@ -6,15 +6,15 @@ import type { Engine } from "./engine/engine.ts";
 /** How {@linkcode openDevice} chooses a machine. */
 export interface DeviceOptions {
   /** `auto` (default): a hardware WebGPU adapter if there is one, else `cpu`. `webgpu`: any adapter. */
-  readonly backend?: "auto" | "webgpu" | "cpu";
+  backend?: "auto" | "webgpu" | "cpu";
   /** `f32` (default), or `f64` on the CPU. */
-  readonly dtype?: "f32" | "f64";
+  dtype?: "f32" | "f64";
   /** A WebGPU entry point of the caller's own; never destroyed by cervid. */
-  readonly gpu?: unknown;
+  gpu?: unknown;
   /** A WebGPU device of the caller's own; never destroyed by cervid. */
-  readonly gpuDevice?: unknown;
+  gpuDevice?: unknown;
   /** Time kernels into `stats.gpuMs`, on WebGPU. */
-  readonly profile?: boolean;
+  profile?: boolean;
 }
 
 /** A machine that holds tensors and solves: made by {@linkcode openDevice}, freed by `await using` or `dispose()`. */
@@ -94,9 +94,10 @@ export function scopesOf(device: Device): Scope[] {
  * ```
  */
 export function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  const { backend = "auto", dtype = "f32" } = options;
   // A rejected promise, not an exception: one way of failing.
   return Promise.try(() => {
+    checkKeys("Cannot open a device", "options", options, ["backend", "dtype", "gpu", "gpuDevice", "profile"]);
+    const { backend = "auto", dtype = "f32" } = options;
     if (!["auto", "webgpu", "cpu"].includes(backend)) {
       throw new RangeError(`Cannot open a device: backend must be "auto", "webgpu" or "cpu", got ${describe(backend)}`);
     }

@@ -11,47 +11,51 @@ import type { BlockLayout } from "./trace/pattern.ts";
 import { type StepProgram, traceStep } from "./trace/program.ts";
 
 /** The symbols of a step's parameters, in the tree of their shapes. */
-export type ParameterSyms<P> = ShapeTree extends P
-  // Shapes that are not known to the type checker: any name may stand there.
+export type ParameterSyms<P> = string extends keyof P
+  // Names that are not known to the type checker: any may stand there.
   // deno-lint-ignore no-explicit-any
   ? any
-  : { readonly [K in keyof P]: P[K] extends Shape ? Sym : ParameterSyms<P[K]> };
+  : { readonly [K in keyof P]-?: NonNullable<P[K]> extends Shape ? Sym : ParameterSyms<NonNullable<P[K]>> };
 
 /** A recurrence as its user writes it. */
 export interface StepSpec<P extends ShapeTree = ShapeTree> {
   /** Names the step in error messages. */
-  readonly name: string;
+  name: string;
   /** D: the number of states. */
-  readonly state: number;
+  state: number;
   /** I: the number of inputs per step; 0 if there is no input. */
-  readonly input: number;
+  input: number;
   /** Shapes of the parameters: `[]` scalars, `[n]` vectors, `[m, n]` matrices. */
-  readonly params: P;
+  params: P;
   /** The fan of the initial parameters: their bound is 1/√units. Default `state`. */
-  readonly units?: number;
+  units?: number;
   /**
-   * `h' = f(h, x; p, t)`: run once on symbols `h [D]`, `x [I]`, `p` and the index of the step `t []`; returns `[D]`, made
+   * `h' = f(h, x; p, t)`: run once on symbols `h [D]`, `x [I]`, `p` and the index of the step `t []`, which counts from 0
+   * through all windows; returns `[D]`, made
    * by the operations of `@cervid/cervid/ops`.
    */
   step(args: { readonly h: Sym; readonly x: Sym; readonly p: ParameterSyms<P>; readonly t: Sym }): Sym;
 }
 
-/** Where `∂h'/∂h` may be non-zero, proven from the trace; blocks of size `block` lie as `layout` says. */
+/**
+ * Where `∂h'/∂h` may be non-zero, proven from the trace; blocks of size `block` lie as `layout` says. Beyond about 11 000
+ * states the proof is coarse: what is not zero counts as dense.
+ */
 export type JacobianStructure =
   | "zero"
   | "diagonal"
   | "dense"
-  | { readonly block: number; readonly layout: BlockLayout };
+  | { readonly block: number; readonly layout?: BlockLayout };
 
 /** How initial parameters are drawn. */
 export interface InitOptions {
   /** Default 0: the same seed gives the same parameters on every device. */
-  readonly seed?: number;
+  seed?: number;
   /**
    * `torch` (default): all uniform in ±1/√units. `glorot`: matrices uniform in ±√(6 / (m + n)), the rest 0.
    * `orthogonal`: matrices with orthonormal rows or columns, gate by gate, the rest 0.
    */
-  readonly scheme?: InitScheme;
+  scheme?: InitScheme;
 }
 
 /** A traced recurrence `h[t] = f(h[t-1], x[t]; p, t)`: made by {@linkcode defineStep} or by a cell. */
@@ -85,8 +89,10 @@ export function programOf(step: Step): StepProgram {
  * Traces a recurrence `h' = f(h, x; p, t)`: runs `step` once on symbols and keeps what it did. From the trace come f, its
  * derivatives, the proof of its Jacobian's structure, and code for every engine.
  *
- * Throws a {@linkcode TraceError} where the function branches on a traced value, mixes two traces, combines shapes that
- * do not fit or returns anything but `[state]`; a `RangeError` for sizes out of range.
+ * Throws a {@linkcode TraceError} where the function computes with a traced value in JavaScript's own operators, mixes two
+ * traces, combines shapes that do not fit or returns anything but `[state]`; a `RangeError` for sizes out of range. What
+ * JavaScript does not show cannot be refused: a symbol is always truthy and equals only itself, so `if (h)`, `less(h, 0) ? a
+ * : b` and `===` silently take one branch. Write `where(less(h, 0), a, b)`.
  *
  * @example A leaky integrator with a trainable time constant
  * ```ts

@@ -3,9 +3,9 @@ import { checkCount } from "../core/shape.ts";
 /** Sizes of a cell. */
 export interface CellSize {
   /** I: inputs per step. */
-  readonly input: number;
+  input: number;
   /** H: hidden units. */
-  readonly hidden: number;
+  hidden: number;
 }
 
 /** Throws unless both sizes are whole numbers of at least 1. */

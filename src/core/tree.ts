@@ -1,3 +1,4 @@
+import { describe } from "./describe.ts";
 import type { Tree } from "./types.ts";
 
 /** The leaves of a tree with their paths ("layer.weight"), in the order of sorted names: one order on every machine. */
@@ -33,6 +34,9 @@ export function mapTree<A, B>(
 }
 
 function recordAt<Leaf>(path: string, value: Leaf | Tree<Leaf>): Tree<Leaf> {
-  if (typeof value === "object" && value !== null) return value as Tree<Leaf>;
-  throw new TypeError(`Cannot read the tree: "${path}" is neither a leaf nor a record, got ${String(value)}`);
+  const list = Array.isArray(value) || ArrayBuffer.isView(value);
+  if (typeof value === "object" && value !== null && !list) return value as Tree<Leaf>;
+  throw new TypeError(
+    `Cannot read the tree: "${path}" must be a leaf, such as { data, shape }, or a record, got ${describe(value)}`,
+  );
 }

@@ -103,6 +103,8 @@ export interface SequenceVerdict {
   readonly sweeps: number;
   /** nonfinite: the first t at which the true trajectory is not finite. */
   readonly firstNonfinite?: number;
+  /** max-sweeps-reached: the first t of the window that was not solved. */
+  readonly unsolvedFrom?: number;
 }
 
 /** A solve under way, owned by its engine. */
@@ -150,8 +152,8 @@ export interface Engine {
   /** The longest window whose working memory is affordable; a solve may ask for less. */
   affordableWindow(job: Omit<SweepJob, "window" | "ys">): number;
   beginRun(job: SweepJob): SweepRun;
-  /** Hoists and guesses for steps `start` to `start + length`; sequences that failed before stay failed. */
-  enterWindow(run: SweepRun, start: number, length: number): void;
+  /** Hoists and guesses for steps `start` to `start + length`. Sequences that failed stay failed; "done": all did. */
+  enterWindow(run: SweepRun, start: number, length: number): "done" | "running" | "later";
   /** One linearise + scan + residual. "done": no sequence is running; "later": only the device knows. */
   sweep(run: SweepRun): "done" | "running" | "later";
   verdict(run: SweepRun): Promise<Verdict>;

@@ -10,11 +10,11 @@ export interface StoppingRule {
   readonly epsilon: number;
 }
 
-/** Entries of an iterate beyond this are replaced by the guess, as DEER clips them (arXiv 2309.12252). */
+/**
+ * Entries of an iterate beyond this multiple of the guess (of its largest entry, at least 1 and at most this) are replaced by the guess, as
+ * DEER clips at 1e8 (arXiv 2309.12252).
+ */
 export const HUGE = 1e8;
-
-/** The ratio of updates that a first sweep is assumed to have, as there is none to compare with. */
-export const FIRST_RATIO = 0.9;
 
 /** What the rule has seen of one sequence within one window. */
 export interface UpdateHistory {
@@ -34,22 +34,30 @@ export function createHistory(): UpdateHistory {
 /**
  * Takes the update `e` of a sweep into the history and says whether the sequence is solved:
  *
- *     e ≤ 1  and  e ρ / (1 - ρ) ≤ 1,   ρ the larger of the last two ratios e[k] / e[k-1]
+ *     e ≤ 1  and  e min(ρ / (1 - ρ), n) ≤ 1,   ρ the larger of the last two ratios e[k] / e[k-1]
  *
- * An update alone says little where convergence is linear: what is still to come is e (ρ + ρ² + ...). Newton's method
- * has a tiny ρ near the solution and pays nothing. Updates of the size of rounding need no ratio. An affine step needs
- * neither, unless the guess was so far off that cancelling it cost digits. A sweep that had to replace entries (`resets`)
- * never counts.
+ * with n the `remaining` steps that are not known to be exact. An update alone says little where convergence is linear:
+ * what is still to come is e (ρ + ρ² + ...), and no more than n such updates. Where there is no ρ yet, after a first sweep,
+ * or none below 1, n alone counts. Newton's method has a tiny ρ near the solution and pays nothing. Updates of the size of
+ * rounding need no ratio. An affine step needs neither, unless the guess was so far off that cancelling it cost digits. A
+ * sweep that had to replace entries (`resets`) never counts.
  */
-export function judge(rule: StoppingRule, history: UpdateHistory, e: number, resets: number): boolean {
+export function judge(
+  rule: StoppingRule,
+  history: UpdateHistory,
+  e: number,
+  resets: number,
+  remaining: number,
+): boolean {
   // Of an infinite update (where atol + rtol |h⁺| is 0) there is no ratio either.
   const known = history.sweeps > 0 && Number.isFinite(history.last);
-  const ratio = known ? e / history.last : FIRST_RATIO;
-  const worst = known && !Number.isNaN(history.ratio) ? Math.max(ratio, history.ratio) : ratio;
+  const ratio = known ? e / history.last : NaN;
+  const worst = Number.isNaN(history.ratio) ? ratio : Math.max(ratio, history.ratio);
   history.sweeps++;
   history.last = e;
-  history.ratio = known ? ratio : NaN;
+  history.ratio = ratio;
   if (resets > 0) return false;
   if (e <= rule.floor || (rule.affine && e * rule.epsilon <= 1)) return true;
-  return e <= 1 && worst < 1 && e * worst <= 1 - worst;
+  const updates = worst < 1 ? Math.min(worst / (1 - worst), remaining) : remaining;
+  return e <= 1 && e * updates <= 1;
 }

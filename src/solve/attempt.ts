@@ -1,4 +1,4 @@
-import { describe } from "../core/describe.ts";
+import { checkKeys, describe } from "../core/describe.ts";
 import { checkCount } from "../core/shape.ts";
 import { type Device, engineOf } from "../device.ts";
 import type { Engine, ErrorKind, Memory, SweepJob, SweepRun } from "../engine/engine.ts";
@@ -12,32 +12,35 @@ import { type PreparedProblem, prepareProblem, type Problem } from "./problem.ts
 /** How a problem is solved. */
 export interface SolveOptions {
   /** Needed only where no argument is a device tensor. */
-  readonly device?: Device;
+  device?: Device;
   /** Default `auto`. */
-  readonly method?: MethodName | Method;
+  method?: MethodName | Method;
   /** Relative tolerance of an update. Default 1e-5 in f32, 1e-10 in f64. */
-  readonly rtol?: number;
+  rtol?: number;
   /** Absolute tolerance of an update. Default 1e-6 in f32, 1e-12 in f64. */
-  readonly atol?: number;
+  atol?: number;
   /** Sweeps allowed in a window. Default: its length, but at most 100 where G = ∂f/∂h exactly, 1000 elsewhere. */
-  readonly maxSweeps?: number;
+  maxSweeps?: number;
   /** Where the sweeps start. Default `f0`. */
-  readonly guess?: GuessChoice;
+  guess?: GuessChoice;
   /** Solve in windows of this many steps, carrying the state; chosen automatically where memory demands it. */
-  readonly window?: number;
+  window?: number;
   /** Keep every iterate in `solution.iterates`; not with several windows. */
-  readonly keepIterates?: boolean;
+  keepIterates?: boolean;
   /**
    * Also compute `stats.errorBound` by one more scan: with `true` or `first-order` the estimate e[t] = J[t] e[t-1] + r[t],
    * about one sweep's work; with `absolute` e[t] = |J[t]| e[t-1] + |r[t]|, which cancels nothing and costs D times as much.
    */
-  readonly errorBound?: boolean | ErrorKind;
-  /** `throw` (default) a {@linkcode SolveError}, or `return` the unfinished solution with its `result`. */
-  readonly onFailure?: "throw" | "return";
-  /** Aborts between sweeps; the promise is rejected with the signal's reason. */
-  readonly signal?: AbortSignal;
+  errorBound?: boolean | ErrorKind;
+  /**
+   * `throw` (default) a {@linkcode SolveError}, or `return` the unfinished solution with its `result`: what was not computed
+   * in it, after a non-finite state or a window that failed, is NaN.
+   */
+  onFailure?: "throw" | "return";
+  /** Aborts between sweeps (a window makes them shorter); the promise is rejected with the signal's reason. */
+  signal?: AbortSignal;
   /** Called after every sweep. */
-  readonly onProgress?: (progress: SolveProgress) => void;
+  onProgress?: (progress: SolveProgress) => void;
 }
 
 /**
@@ -67,9 +70,26 @@ export interface Attempt {
   readonly ys: Tensor;
 }
 
+/** The names of all settings, each once. */
+const SETTINGS: readonly (keyof SolveOptions)[] = [
+  "device",
+  "method",
+  "rtol",
+  "atol",
+  "maxSweeps",
+  "guess",
+  "window",
+  "keepIterates",
+  "errorBound",
+  "onFailure",
+  "signal",
+  "onProgress",
+];
+
 /** Checks the settings that no other file knows; answers which error scan is asked for. */
 function checkSettings(context: string, options: SolveOptions): ErrorKind | null {
-  const { onFailure = "throw", errorBound = false, rtol, atol } = options;
+  checkKeys(context, "options", options, SETTINGS);
+  const { onFailure = "throw", errorBound = false, rtol, atol, keepIterates = false, onProgress, signal } = options;
   if (onFailure !== "throw" && onFailure !== "return") {
     throw new RangeError(`${context}: onFailure must be "throw" or "return", got ${describe(onFailure)}`);
   }
@@ -78,9 +98,18 @@ function checkSettings(context: string, options: SolveOptions): ErrorKind | null
     throw new RangeError(`${context}: errorBound must be a boolean, "first-order" or "absolute", got ${came}`);
   }
   for (const [key, value] of Object.entries({ rtol, atol })) {
-    if (value !== undefined && !(value >= 0 && value < Infinity)) {
+    if (value !== undefined && !(typeof value === "number" && value >= 0 && value < Infinity)) {
       throw new RangeError(`${context}: ${key} must be a number of at least 0, got ${describe(value)}`);
     }
+  }
+  if (typeof keepIterates !== "boolean") {
+    throw new TypeError(`${context}: keepIterates must be a boolean, got ${describe(keepIterates)}`);
+  }
+  if (onProgress !== undefined && typeof onProgress !== "function") {
+    throw new TypeError(`${context}: onProgress must be a function, got ${describe(onProgress)}`);
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError(`${context}: signal must be an AbortSignal, got ${describe(signal)}`);
   }
   for (const key of ["maxSweeps", "window"] as const) {
     if (options[key] !== undefined) checkCount(context, key, options[key], 1);
@@ -109,7 +138,7 @@ export function begin(step: Step, given: Problem, options: SolveOptions): Attemp
     }
     const newton = isNewton(program, transition);
     const affine = program.affine && newton;
-    const rule = { rtol, atol, affine, floor: Math.min(0.1, 4 * epsilon / Math.max(rtol, epsilon)), epsilon };
+    const rule = { rtol, atol, affine, floor: Math.min(0.1, 4 * epsilon / (rtol + atol)), epsilon };
     const guess = resolveGuess(name, options.guess ?? "f0", problem, state);
     const { params, xs, h0 } = problem;
     const partial = { program, transition, params, xs, h0, guess, batch, time, rule, keepIterates };

@@ -9,6 +9,7 @@ export async function explainFailure(
   verdict: Verdict,
   result: SolveResult,
   stats: SolveStats,
+  maxSweeps: number,
   batched: boolean,
 ): Promise<string> {
   const context = `Cannot solve "${job.program.name}" by ${stats.method}`;
@@ -17,8 +18,11 @@ export async function explainFailure(
   const share = job.batch === 1 ? "" : `${failed} of ${job.batch} sequences `;
   if (result === "max-sweeps-reached") {
     const last = stats.residuals.at(-1) ?? NaN;
-    const state = `not converged after ${stats.sweeps} sweeps (last update ${last.toPrecision(3)} tolerances)`;
     const b = verdict.sequences.findIndex((sequence) => sequence.result === result);
+    const from = verdict.sequences[b]?.unsolvedFrom ?? 0;
+    const where = job.window < job.time ? ` in the window from t = ${from}` : "";
+    const update = `last update ${last.toPrecision(3)} tolerances`;
+    const state = `not converged after ${maxSweeps} sweeps (maxSweeps)${where}, ${update}`;
     return `${context}: ${share}${state}${await findCause(engine, job, b, 0, job.time, batched)}; ${cure}`;
   }
   const b = verdict.sequences.findIndex((sequence) => sequence.result === "nonfinite");

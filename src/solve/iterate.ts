@@ -22,7 +22,7 @@ export function* iterate(
   const { time, window } = run.job;
   const windows = Math.ceil(time / window);
   for (let w = 0; w < windows; w++) {
-    engine.enterWindow(run, w * window, Math.min(window, time - w * window));
+    if (engine.enterWindow(run, w * window, Math.min(window, time - w * window)) === "done") break;
     for (let sweep = 1; sweep <= maxSweeps; sweep++) {
       const state = engine.sweep(run);
       yield { sweep, residual: run.residual, window: w, windows };

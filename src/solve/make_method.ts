@@ -1,5 +1,11 @@
+import { checkKeys } from "../core/describe.ts";
 import type { BlockLayout } from "../trace/pattern.ts";
-import { checkMethod, type DiagonalChoice, type Method, type MethodOptions } from "./methods.ts";
+import { checkMethod, type DiagonalChoice, type Method, type MethodName, type MethodOptions } from "./methods.ts";
+
+function make(name: MethodName, call: string, options: MethodOptions, known: readonly string[]): Method {
+  checkKeys(`Cannot make ${call}`, "settings", options, known);
+  return checkMethod(`Cannot make ${call}`, { ...options, name });
+}
 
 /**
  * Chooses the method by engine and step; `stats.reason` says why. On the CPU engine: {@linkcode sequential}.
@@ -90,7 +96,7 @@ export function picard(): Method {
  * ```
  */
 export function quasiDeer(options: MethodOptions & { readonly diagonal?: DiagonalChoice } = {}): Method {
-  return checkMethod("Cannot make quasiDeer()", { name: "quasi-deer", ...options });
+  return make("quasi-deer", "quasiDeer()", options, ["scale", "clip", "diagonal"]);
 }
 
 /**
@@ -111,7 +117,7 @@ export function quasiDeer(options: MethodOptions & { readonly diagonal?: Diagona
 export function blockDeer(
   options: MethodOptions & { readonly block?: number; readonly layout?: BlockLayout } = {},
 ): Method {
-  return checkMethod("Cannot make blockDeer()", { name: "block-deer", ...options });
+  return make("block-deer", "blockDeer()", options, ["scale", "clip", "block", "layout"]);
 }
 
 /**
@@ -130,5 +136,5 @@ export function blockDeer(
  * ```
  */
 export function deer(options: MethodOptions = {}): Method {
-  return checkMethod("Cannot make deer()", { name: "deer", ...options });
+  return make("deer", "deer()", options, ["scale", "clip"]);
 }

@@ -29,9 +29,9 @@ export type DiagonalChoice = "exact" | { readonly probes: number; readonly seed?
 /** Settings that several methods share. */
 export interface MethodOptions {
   /** k: the transition becomes (1 - k) G; stabilises at the price of linear convergence. Default 0. */
-  readonly scale?: number;
+  scale?: number;
   /** c: entries of the transition are clipped to [-c, c], before scaling. Default none. */
-  readonly clip?: number;
+  clip?: number;
 }
 
 /** One row of the table of methods: how its G[t] follows from a step and its settings. */

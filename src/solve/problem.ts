@@ -1,4 +1,4 @@
-import { describe } from "../core/describe.ts";
+import { checkKeys, describe } from "../core/describe.ts";
 import { checkHostTensor } from "../core/host.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import { flattenTree } from "../core/tree.ts";
@@ -11,13 +11,13 @@ import type { StepProgram } from "../trace/program.ts";
 /** What is to be solved: `h[t] = f(h[t-1], xs[t]; params)`. */
 export interface Problem {
   /** Parameters in the tree that the step declares. */
-  readonly params: Tree<TensorLike>;
+  params: Tree<TensorLike>;
   /** `(B, T, I)` or `(T, I)`; absent where the step has no input. */
-  readonly xs?: TensorLike;
+  xs?: TensorLike;
   /** T, where the step has no input. */
-  readonly time?: number;
+  time?: number;
   /** `(B, D)` or `(D)`: the state before the first input; zeros if absent. */
-  readonly h0?: TensorLike;
+  h0?: TensorLike;
 }
 
 /** A problem that was checked and lives on a device. */
@@ -86,6 +86,10 @@ export function prepareProblem(program: StepProgram, problem: Problem, option: D
   if (typeof problem !== "object" || problem === null) {
     throw new TypeError(`${context}: expected a problem { params, xs, h0 }, got ${describe(problem)}`);
   }
+  checkKeys(context, "the problem", problem, ["params", "xs", "time", "h0"]);
+  if (typeof problem.params !== "object" || problem.params === null) {
+    throw new TypeError(`${context}: params must be a record of arrays, got ${describe(problem.params)}`);
+  }
   const device = findDevice(name, problem, option);
   const temporary: Tensor[] = [];
   try {
@@ -108,9 +112,6 @@ function placeParams(
   temporary: Tensor[],
 ): Memory[] {
   const context = `Cannot solve "${name}"`;
-  if (typeof tree !== "object" || tree === null) {
-    throw new TypeError(`${context}: params must be a record of arrays, got ${describe(tree)}`);
-  }
   const given = new Map(flattenTree<TensorLike>(tree, isTensorLike));
   const names = params.map(({ path }) => path);
   const missing = names.filter((path) => !given.has(path));

@@ -63,7 +63,10 @@ async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise
     kept = result === "successful" || options.onFailure === "return";
     if (kept) return solution;
     if (aborted) throw options.signal!.reason;
-    throw new SolveError(await explainFailure(engine, job, verdict, result, stats, problem.batched), solution);
+    throw new SolveError(
+      await explainFailure(engine, job, verdict, result, stats, attempt.maxSweeps, problem.batched),
+      solution,
+    );
   } finally {
     if (!kept) { for (const part of [ys, yT, iterates]) part?.dispose(); }
     release(attempt, false);
@@ -75,9 +78,15 @@ async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise
  * other, to the tolerance, or an error says why not.
  *
  * Every method but `sequential` repeats the sweep `h⁺[t] = f(h[t-1]) + G[t] (h⁺[t-1] - h[t-1])`, a linear recurrence,
- * until the largest update e, in units of `atol + rtol |h⁺|`, satisfies e ≤ 1 and e ρ / (1 - ρ) ≤ 1 with ρ the ratio of the
- * last updates. After k sweeps the first k states are exact, so T sweeps always suffice. Iterates may overflow on the
- * way: entries that are not finite or beyond 1e8 are replaced by the guess.
+ * until the largest update e, in units of `atol + rtol |h⁺|`, satisfies e ≤ 1 and e min(ρ / (1 - ρ), n) ≤ 1 with ρ the ratio
+ * of the last updates and n the number of steps that are not exact yet. A sequence whose states all repeat bit for bit is
+ * solved whatever e was, and so is an affine step after one Newton sweep. After k sweeps the first k states are exact, so
+ * T sweeps always suffice. Iterates may overflow on the way: entries that are not finite, or beyond 1e8 times the guess,
+ * are replaced by the guess.
+ *
+ * "That of one step after the other" is meant up to rounding and tolerance, which a step that amplifies small differences
+ * amplifies too: the trajectory of a chaotic system is not determined by its equations in any arithmetic. `errorBound`
+ * estimates by how much.
  *
  * Cost: a sweep evaluates f and G once at all (b, t). Memory: two trajectories and the hoisted values; no array of T·D².
  *
@@ -101,9 +110,9 @@ async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise
  * ```
  */
 export async function solve(step: Step, problem: Problem, options: SolveOptions = {}): Promise<Solution> {
-  const { signal, onProgress } = options;
-  signal?.throwIfAborted();
+  if (options?.signal instanceof AbortSignal) options.signal.throwIfAborted();
   const attempt = begin(step, problem, options);
+  const { signal, onProgress } = options;
   let yT: Tensor;
   let aborted = false;
   try {

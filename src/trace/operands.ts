@@ -17,7 +17,9 @@ export function lift(op: string, position: number, value: Operand, trace: Trace)
     throw misuse(
       trace.name,
       `argument ${position} of ${op}() is ${came}, not a traced value or a number`,
-      came === "undefined" ? "check its name among the step's params" : "wrap data in constant(...)",
+      came === "undefined"
+        ? "check the name it came by; parts of a vector are taken with slice(v, start, end)"
+        : "wrap data in constant(...), or take h, x, p and t from the one record that a step is given",
     );
   }
   if (value.trace !== trace) {

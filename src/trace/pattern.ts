@@ -66,7 +66,9 @@ export function provePattern(output: Node, variable: Node, direct = false): Stru
         for (let j = 0; j < (arg.uniform ? 1 : length); j++) join(all, 0, arg, j);
         for (let i = 0; i < (result.uniform ? 1 : node.size); i++) join(result, i, all, 0);
       } else if (arg !== null) {
-        for (let i = 0; i < node.size; i++) {
+        // Two rows that stand for all elements meet once.
+        const count = result.uniform && arg.uniform ? Math.min(1, node.size) : node.size;
+        for (let i = 0; i < count; i++) {
           if (node.op === "slice") join(result, i, arg, start + i * stride);
           else if (node.op === "concat" && i < length) join(result, offset + i, arg, i);
           else if (node.op === "pad" && i < length) join(result, start + i * stride, arg, i);
@@ -79,7 +81,9 @@ export function provePattern(output: Node, variable: Node, direct = false): Stru
     known.set(node, result);
   }
   const final = known.get(output) ?? null;
-  return final === null ? { kind: "zero" } : classify(size, (i, j) => {
+  if (final === null) return { kind: "zero" };
+  if (final.uniform && size > 1) return { kind: final.bits.some((word) => word !== 0) ? "dense" : "zero" };
+  return classify(size, (i, j) => {
     return (final.bits[row(final, i) + (j >>> 5)]! >>> (j & 31) & 1) === 1;
   });
 }

@@ -1,4 +1,5 @@
 import type { Shape, ShapeTree } from "../core/types.ts";
+import { describe } from "../core/describe.ts";
 import { flattenTree } from "../core/tree.ts";
 import { checkCount, formatShape, sizeOf } from "../core/shape.ts";
 import { Node, type Sym, topological, Trace } from "./graph.ts";
@@ -60,6 +61,9 @@ export interface TraceSpec {
   step(args: StepArguments): Sym;
 }
 
+/** More states than any dense step can have; it bounds the work of tracing. */
+const MAX_STATE = 2 ** 24;
+
 /** Whether `value` is a shape of at most two axes. */
 function isShape(value: unknown): value is Shape {
   return Array.isArray(value);
@@ -70,6 +74,7 @@ export function traceStep(spec: TraceSpec): StepProgram {
   const { name, state, input } = spec;
   const context = `Cannot define "${name}"`;
   checkCount(context, "state", state, 1);
+  if (state > MAX_STATE) throw new RangeError(`${context}: state must be at most ${MAX_STATE}, got ${state}`);
   checkCount(context, "input", input, 0);
   const trace = new Trace(name);
   const params = flattenTree<Shape>(spec.params, isShape).map(([path, shape]): ParameterLeaf => {
@@ -90,8 +95,8 @@ export function traceStep(spec: TraceSpec): StepProgram {
     if (!(result instanceof Node) || result.trace !== trace) {
       throw misuse(
         name,
-        `the step returned ${result instanceof Node ? "a value of another trace" : String(result)}`,
-        "return the next state made by ops from h, x, p and t",
+        `the step returned ${result instanceof Node ? "a value of another trace" : returned(result)}`,
+        "return the next state as one vector made by ops, of several parts with concat(...)",
       );
     }
     if (sizeOf(result.shape) !== state || result.shape.length > 1) {
@@ -116,6 +121,12 @@ export function traceStep(spec: TraceSpec): StepProgram {
     const units = provePattern(output, h, true);
     return { name, trace, state, input, params, h, x, t, output, delta, tangent, structure, units, affine };
   });
+}
+
+/** What a step returned instead of a symbol. */
+function returned(value: unknown): string {
+  if (Array.isArray(value)) return "an array";
+  return value instanceof Promise ? "a promise" : describe(value);
 }
 
 /** Whether no value jumps with `variable`, nor hides it from derivatives: then a derivative of 0 means constant. */

@@ -50,7 +50,9 @@ Deno.test("mapTree() keeps the tree, and visits leaves in the order of flattenTr
 Deno.test("what is neither a leaf nor a record is refused with its path", () => {
   for (const value of [null, undefined, true, "text", 3n]) {
     const wrong = { a: { b: value } } as unknown as Tree<number>;
-    const message = `Cannot read the tree: "a.b" is neither a leaf nor a record, got ${String(value)}`;
+    const message = `Cannot read the tree: "a.b" must be a leaf, such as { data, shape }, or a record, got ${
+      value === "text" ? '"text"' : String(value)
+    }`;
     assertThrows(() => flattenTree(wrong, isNumber), TypeError, message);
     assertThrows(() => mapTree(wrong, isNumber, (leaf) => leaf), TypeError, message);
   }

@@ -35,6 +35,14 @@ const option = (options: Record<string, unknown>, type: Refusal[1], fragment: st
 ];
 
 testRefusals("problems that do not fit", [
+  option({ tol: 1e-3 }, TypeError, "options may have device, method, rtol, atol, maxSweeps"),
+  option({ rtol: "1e-3" }, RangeError, 'rtol must be a number of at least 0, got "1e-3"'),
+  option({ keepIterates: "no" }, TypeError, 'keepIterates must be a boolean, got "no"'),
+  option({ onProgress: 3 }, TypeError, "onProgress must be a function, got 3"),
+  option({ signal: {} }, TypeError, "signal must be an AbortSignal, got an object of Object"),
+  [() => solve(cell, { params, xs }, wrong("deer")), TypeError, 'options must be a record, got "deer"'],
+  given({ initial: xs }, TypeError, "the problem may have params, xs, time, h0, got initial"),
+  given({ params: undefined }, TypeError, "params must be a record of arrays, got undefined"),
   given({ xs: undefined }, TypeError, "xs must have shape (B, T, 2) or (T, 2), got undefined"),
   given({ xs: [1, 2] }, TypeError, "xs must have shape (B, T, 2) or (T, 2), got an object of Array"),
   given({ xs: zeros(10) }, TypeError, "xs must have shape (B, T, 2) or (T, 2), got (10,)"),
@@ -70,7 +78,7 @@ testRefusals("problems that do not fit", [
   [
     (device) => solve(cell, problem({ params: { ...params, bias: undefined } }), { device }),
     TypeError,
-    'Cannot read the tree: "bias" is neither a leaf nor a record, got undefined',
+    'Cannot read the tree: "bias" must be a leaf, such as { data, shape }, or a record, got undefined',
   ],
   given(
     { params: { bias: zeros(3) } },

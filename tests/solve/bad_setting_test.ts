@@ -44,6 +44,18 @@ testRefusals("settings of methods, cells and steps that do not fit", [
     "Cannot make blockDeer(): block must be a whole number of at least 1, got 0.5",
   ],
   [() => blockDeer({ layout: wrong("random") }), RangeError, 'layout must be "contiguous" or "strided", got "random"'],
+  [() => deer(wrong(0.1)), TypeError, "Cannot make deer(): settings must be a record, got 0.1"],
+  [
+    () => quasiDeer(wrong({ k: 0.5 })),
+    TypeError,
+    "Cannot make quasiDeer(): settings may have scale, clip, diagonal, got k",
+  ],
+  [() => openDevice(wrong("cpu")), TypeError, 'Cannot open a device: options must be a record, got "cpu"'],
+  [
+    () => openDevice(wrong({ type: "f64" })),
+    TypeError,
+    "options may have backend, dtype, gpu, gpuDevice, profile, got type",
+  ],
   [() => gru(wrong(undefined)), TypeError, "Cannot make gru(): expected { input, hidden }, got undefined"],
   [
     () => gru({ input: 0, hidden: 2 }),
@@ -138,5 +150,9 @@ testRefusals("devices and tensors that do not fit", [
     "Cannot use the tensor: expected one made by tensor(), got an object of Object",
   ],
   [() => tidy(wrong(null), () => 1), TypeError, "Cannot use the device: expected one made by openDevice(), got null"],
-  [(device) => toDevice(device, wrong({ a: 1 })), TypeError, '"a" is neither a leaf nor a record, got 1'],
+  [
+    (device) => toDevice(device, wrong({ a: 1 })),
+    TypeError,
+    '"a" must be a leaf, such as { data, shape }, or a record, got 1',
+  ],
 ]);

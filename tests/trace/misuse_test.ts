@@ -77,7 +77,7 @@ row("a misspelt parameter", ['no parameter "weight"', "declared are: w, v, k, a"
 row("a misspelt branch", ['no parameter "a.zz"', "declared are: z"], ({ h, p }) => add(h, as<{ zz: Sym }>(p.a).zz));
 row(
   "an element of a symbol",
-  ["argument 2 of add() is undefined", "among the step's params"],
+  ["argument 2 of add() is undefined", "check the name it came by"],
   ({ h }) => add(h, as<Sym[]>(h)[0]!),
 );
 row("an array", ["argument 2 of add() is an array", "wrap data in constant(...)"], ({ h }) => add(h, as([1, 2, 3])));
@@ -127,7 +127,7 @@ row("grad at nothing", ["argument 1 of grad() is undefined"], () => grad((v) => 
 row("returning nothing", ["the step returned undefined", "return the next state"], () => undefined);
 row("returning a number", ["the step returned 3", "return the next state"], () => 3);
 row("returning an array", ["the step returned", "return the next state"], () => [1, 2, 3]);
-row("an async step", ["the step returned [object Promise]"], ({ h }) => Promise.resolve(h));
+row("an async step", ["the step returned a promise"], ({ h }) => Promise.resolve(h));
 row("returning too little", ["returned shape (2,), but state is 3", "concat(...)"], ({ x }) => x);
 row("returning a scalar", ["returned shape (), but state is 3"], ({ h }) => dot(h, h));
 row("returning a matrix", ["returned shape (3, 1), but state is 3"], ({ h }) => reshape(h, [3, 1]));

@@ -108,8 +108,8 @@ export class CpuEngine implements Engine {
     return new CpuRun(job, this.dtype);
   }
 
-  enterWindow(run: SweepRun, start: number, length: number): void {
-    (run as CpuRun).enterWindow(start, length);
+  enterWindow(run: SweepRun, start: number, length: number): "done" | "running" {
+    return (run as CpuRun).enterWindow(start, length);
   }
 
   sweep(run: SweepRun): "done" | "running" {

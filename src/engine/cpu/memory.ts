@@ -16,7 +16,7 @@ export function allocateArray(dtype: DType, length: number, label: string): CpuM
   } catch (cause) {
     const bytes = length * CONSTRUCTORS[dtype].BYTES_PER_ELEMENT;
     throw new DeviceError(
-      `Cannot allocate ${label}: ${bytes} bytes are more than this machine gives; solve in windows or smaller batches`,
+      `Cannot allocate ${label}: ${bytes} bytes are more than this machine gives; solve fewer steps or sequences at a time`,
       { cause },
     );
   }

@@ -4,7 +4,6 @@ import { memory, type Place, read, UNROLL } from "../../trace/print_js.ts";
 import type { StepProgram } from "../../trace/program.ts";
 import type { Stages } from "../../trace/stages.ts";
 import type { ErrorKind } from "../engine.ts";
-import { HUGE } from "../verdict.ts";
 import { compileKernel, inputPlaces, type KernelArrays, printBody, unpack } from "./kernel.ts";
 
 /** What a kernel reports of one sequence. */
@@ -29,8 +28,10 @@ export interface SweepRange {
   start: number;
   from: number;
   to: number;
-  /** t of row `from` */
+  /** t of row 0 */
   t: number;
+  /** Iterates beyond this are replaced by the guess. */
+  limit: number;
 }
 
 /** One sweep over one sequence: the fold form of the scan, from the exact state in `start`. */
@@ -104,7 +105,7 @@ export function compileSweep(
     }
     return `v = ${read(f, i)};
       if (exact) { v = ${round("v")}; if (v - v !== 0) bad = true; }
-      else { ${linear} v = ${round("v")}; if (!(v <= ${HUGE} && v >= ${-HUGE})) { v = GUESS[u + ${i}]; resets++; } }
+      else { ${linear} v = ${round("v")}; if (!(v <= limit && v >= -limit)) { v = GUESS[u + ${i}]; resets++; } }
       ${was} e = abs(v - was);
       if (e !== 0) { same = false; e /= atol + rtol * abs(v); if (e > worst) worst = e; }
       ${target} = v; ${advance}`;
@@ -115,7 +116,7 @@ export function compileSweep(
       : `for (let i = 0; i < ${state}; i++) {\n${emit("i")}\n}`;
   const body = [
     unpack(program),
-    "const { atol, rtol } = tolerance, { from, to } = range;",
+    "const { atol, rtol } = tolerance, { from, to, limit } = range;",
     `let z = range.z + from * ${stages.hoistedSize}, x = range.x + from * ${program.input}, t = range.t + from;`,
     `let o = range.out + from * ${state}, q = range.old + from * ${state}, u = range.guess + from * ${state};`,
     short ? `let ${Array.from({ length: state }, (_, i) => `h${i}, d${i}`).join(", ")};` : "",

@@ -1,6 +1,6 @@
 import type { HostArray } from "../../core/types.ts";
 import type { ErrorKind, Memory, SequenceVerdict, SweepJob, SweepRun, Verdict } from "../engine.ts";
-import { createHistory, judge, type UpdateHistory } from "../verdict.ts";
+import { createHistory, HUGE, judge, type UpdateHistory } from "../verdict.ts";
 import type { KernelArrays } from "./kernel.ts";
 import { allocateArray, arrayOf, type CpuMemory, parameterArray } from "./memory.ts";
 import { type StepKernels, stepKernels } from "./step_kernels.ts";
@@ -16,6 +16,9 @@ interface Sequence {
   exact: number;
   sweeps: number;
   firstNonfinite: number;
+  unsolvedFrom: number;
+  /** Iterates beyond this are replaced. */
+  limit: number;
   history: UpdateHistory;
 }
 
@@ -32,7 +35,7 @@ export class CpuRun implements SweepRun {
   readonly #guess: HostArray;
   readonly #zeros: HostArray;
   readonly #report: SweepReport = { worst: 0, resets: 0, exact: 0, failed: -1 };
-  readonly #range: SweepRange = { z: 0, x: 0, old: 0, out: 0, guess: 0, start: 0, from: 0, to: 0, t: 0 };
+  readonly #range: SweepRange = { z: 0, x: 0, old: 0, out: 0, guess: 0, start: 0, from: 0, to: 0, t: 0, limit: HUGE };
   #errors: Float64Array | undefined;
   #errorBound: number[] | undefined;
   #start = 0;
@@ -50,6 +53,8 @@ export class CpuRun implements SweepRun {
       exact: 0,
       sweeps: 0,
       firstNonfinite: -1,
+      unsolvedFrom: 0,
+      limit: HUGE,
       history: createHistory(),
     }));
     const hoistedRows = sequential ? Math.min(SEQUENTIAL_CHUNK, window) : batch * window;
@@ -68,23 +73,25 @@ export class CpuRun implements SweepRun {
     }
   }
 
-  enterWindow(start: number, length: number): void {
-    this.#start = start;
-    this.#length = length;
-    this.#fresh = true;
+  enterWindow(start: number, length: number): "done" | "running" {
     for (const sequence of this.#sequences) {
-      if (sequence.status === "running") sequence.status = "max-sweeps-reached";
-      if (sequence.status === "converged") sequence.status = "running";
+      if (sequence.status === "running" && start > 0) sequence.status = "max-sweeps-reached";
+      else if (sequence.status === "converged") sequence.status = "running";
+      if (sequence.status === "running") sequence.unsolvedFrom = start;
       sequence.exact = 0;
       sequence.history = createHistory();
     }
-    if (start === 0) { for (const sequence of this.#sequences) sequence.status = "running"; }
-    if (this.job.transition.kind === "sequential") return;
+    if (start > 0 && this.#sequences.every(({ status }) => status !== "running")) return "done";
+    this.#start = start;
+    this.#length = length;
+    this.#fresh = true;
+    if (this.job.transition.kind === "sequential") return "running";
     for (const b of this.#sequences.keys()) {
       this.#hoist(b, 0, length, b * length);
       this.#writeGuess(b);
     }
     if (this.job.keepIterates) this.#keep(this.#guess);
+    return "running";
   }
 
   /** One sweep over every running sequence. */
@@ -113,6 +120,7 @@ export class CpuRun implements SweepRun {
     const out = arrayOf(ys);
     this.#locate(b);
     range.from = sequence.exact;
+    range.limit = sequence.limit;
     range.to = length;
     const old = this.#fresh ? this.#guess : out;
     range.old = this.#fresh ? range.guess : range.out;
@@ -126,7 +134,7 @@ export class CpuRun implements SweepRun {
       return Infinity;
     }
     sequence.exact = report.exact;
-    const solved = judge(rule, sequence.history, report.worst, report.resets);
+    const solved = judge(rule, sequence.history, report.worst, report.resets, length - report.exact);
     if (solved || sequence.exact >= length) sequence.status = "converged";
     return report.worst;
   }
@@ -181,9 +189,11 @@ export class CpuRun implements SweepRun {
   }
 
   verdict(): Verdict {
-    const sequences = this.#sequences.map(({ status, sweeps, firstNonfinite }): SequenceVerdict => {
+    const sequences = this.#sequences.map(({ status, sweeps, firstNonfinite, unsolvedFrom }): SequenceVerdict => {
       if (status === "nonfinite") return { result: status, sweeps, firstNonfinite };
-      return { result: status === "converged" ? "successful" : "max-sweeps-reached", sweeps };
+      return status === "converged"
+        ? { result: "successful", sweeps }
+        : { result: "max-sweeps-reached", sweeps, unsolvedFrom };
     });
     const bound = this.#errorBound;
     return { sequences, residuals: this.residuals, ...(bound === undefined ? {} : { errorBound: bound }) };
@@ -236,7 +246,12 @@ export class CpuRun implements SweepRun {
       value(this.#arrays, to, start, { z, x, out: first, h: offset, t: this.#start }, length);
     }
     // A guess is finite, so that what replaces a non-finite entry is too.
-    for (let i = first; i < first + length * state; i++) if (!Number.isFinite(to[i])) to[i] = 0;
+    let largest = 1;
+    for (let i = first; i < first + length * state; i++) {
+      if (!Number.isFinite(to[i])) to[i] = 0;
+      largest = Math.max(largest, Math.abs(to[i]!));
+    }
+    this.#sequences[b]!.limit = HUGE * Math.min(HUGE, largest);
   }
 
   /** A trajectory that is not finite has no values from there on. */
