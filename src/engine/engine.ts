@@ -150,7 +150,7 @@ export interface Engine {
   reduce(job: ReduceJob): void;
 
   /** The longest window whose working memory is affordable; a solve may ask for less. */
-  affordableWindow(job: Omit<SweepJob, "window" | "ys">): number;
+  affordableWindow(job: Omit<SweepJob, "window" | "ys" | "rule">): number;
   beginRun(job: SweepJob): SweepRun;
   /** Hoists and guesses for steps `start` to `start + length`. Sequences that failed stay failed; "done": all did. */
   enterWindow(run: SweepRun, start: number, length: number): "done" | "running" | "later";

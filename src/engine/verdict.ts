@@ -6,6 +6,8 @@ export interface StoppingRule {
   readonly affine: boolean;
   /** In units of the tolerance: an update this small is rounding, whatever the ratio. */
   readonly floor: number;
+  /** The part of the tolerance that a window may use up: errors of windows add up where the step forgets nothing. */
+  readonly share: number;
   /** The distance from 1 to the next number of the dtype: an update of size u leaves a rounding of u · epsilon. */
   readonly epsilon: number;
 }
@@ -34,7 +36,7 @@ export function createHistory(): UpdateHistory {
 /**
  * Takes the update `e` of a sweep into the history and says whether the sequence is solved:
  *
- *     e ≤ 1  and  e min(ρ / (1 - ρ), n) ≤ 1,   ρ the larger of the last two ratios e[k] / e[k-1]
+ *     e ≤ 1  and  e min(ρ / (1 - ρ), n) ≤ share,   ρ the larger of the last two ratios e[k] / e[k-1]
  *
  * with n the `remaining` steps that are not known to be exact. An update alone says little where convergence is linear:
  * what is still to come is e (ρ + ρ² + ...), and no more than n such updates. Where there is no ρ yet, after a first sweep,
@@ -59,5 +61,5 @@ export function judge(
   if (resets > 0) return false;
   if (e <= rule.floor || (rule.affine && e * rule.epsilon <= 1)) return true;
   const updates = worst < 1 ? Math.min(worst / (1 - worst), remaining) : remaining;
-  return e <= 1 && e * updates <= 1;
+  return e <= 1 && e * updates <= rule.share;
 }

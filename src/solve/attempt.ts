@@ -138,10 +138,10 @@ export function begin(step: Step, given: Problem, options: SolveOptions): Attemp
     }
     const newton = isNewton(program, transition);
     const affine = program.affine && newton;
-    const rule = { rtol, atol, affine, floor: Math.min(0.1, 4 * epsilon / (rtol + atol)), epsilon };
+    const tolerance = { rtol, atol, affine, floor: Math.min(0.1, 4 * epsilon / (rtol + atol)), epsilon };
     const guess = resolveGuess(name, options.guess ?? "f0", problem, state);
     const { params, xs, h0 } = problem;
-    const partial = { program, transition, params, xs, h0, guess, batch, time, rule, keepIterates };
+    const partial = { program, transition, params, xs, h0, guess, batch, time, keepIterates };
     const window = Math.max(1, Math.min(time, options.window ?? engine.affordableWindow(partial)));
     if (keepIterates && window < time) {
       throw new RangeError(
@@ -149,7 +149,8 @@ export function begin(step: Step, given: Problem, options: SolveOptions): Attemp
       );
     }
     const ys = engine.allocate(engine.dtype, batch * time * state, `ys of "${name}"`);
-    const job: SweepJob = { ...partial, window, ys };
+    const rule = { ...tolerance, share: window / Math.max(1, time) };
+    const job: SweepJob = { ...partial, rule, window, ys };
     const shape = batched ? [batch, time, state] : [time, state];
     const maxSweeps = options.maxSweeps ?? Math.min(window, newton ? NEWTON_SWEEPS : LINEAR_SWEEPS);
     const wrapped = wrapMemory(device, shape, ys, `ys of "${name}"`);

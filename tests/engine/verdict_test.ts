@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { createHistory, judge, type StoppingRule } from "../../src/engine/verdict.ts";
 
-const RULE: StoppingRule = { atol: 1e-6, rtol: 1e-5, affine: false, floor: 0.05, epsilon: 2 ** -23 };
+const RULE: StoppingRule = { atol: 1e-6, rtol: 1e-5, affine: false, floor: 0.05, share: 1, epsilon: 2 ** -23 };
 
 /** What the rule says after each of a row of updates; a negative update is one that had to replace entries. */
 function verdicts(updates: readonly number[], rule: StoppingRule = RULE, remaining = 1e6): boolean[] {
@@ -42,6 +42,14 @@ const TABLE: readonly [updates: readonly number[], solved: readonly boolean[], w
 
 Deno.test("judge() follows the rule, by a table computed by hand", () => {
   for (const [updates, solved, why] of TABLE) assertEquals(verdicts(updates), solved, `${updates}: ${why}`);
+});
+
+Deno.test("judge() gives a window its share of the tolerance", () => {
+  const quarter = { ...RULE, share: 0.25 };
+  assertEquals(verdicts([2, 1], quarter), [false, false], "ρ = 0.5: 1 is left to come");
+  assertEquals(verdicts([2, 1, 0.25], quarter), [false, false, true], "ρ = 0.5: 0.25");
+  assertEquals(verdicts([0.1], quarter, 2), [true], "two updates of 0.1");
+  assertEquals(verdicts([0.1], quarter, 3), [false], "three");
 });
 
 Deno.test("judge() counts no more updates than steps that are not exact", () => {

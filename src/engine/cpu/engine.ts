@@ -97,7 +97,7 @@ export class CpuEngine implements Engine {
     reduce(job);
   }
 
-  affordableWindow({ program, transition, batch, time }: Omit<SweepJob, "window" | "ys">): number {
+  affordableWindow({ program, transition, batch, time }: Omit<SweepJob, "window" | "ys" | "rule">): number {
     if (transition.kind === "sequential") return time;
     const { hoistedSize } = hoist([program.output], program);
     const bytesPerStep = batch * (hoistedSize + program.state) * (this.dtype === "f32" ? 4 : 8);
