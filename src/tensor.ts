@@ -93,8 +93,8 @@ export function wrapMemory(device: Device, shape: Shape, memory: Memory, label: 
 /**
  * Copies host data to a device; floats become the device's dtype, integers stay.
  *
- * @param label names the tensor in error messages.
- * Throws a `TypeError` if data and shape do not fit, a {@linkcode DeviceError} if the device is disposed or full.
+ * `label` names the tensor in error messages. Throws a `TypeError` if data and shape do not fit, a
+ * {@linkcode DeviceError} if the device is disposed or full.
  *
  * @example
  * ```ts
