@@ -4,6 +4,8 @@ export interface StoppingRule {
   readonly rtol: number;
   /** One exact Newton sweep solves the problem: the step is affine in h and G is its Jacobian. */
   readonly affine: boolean;
+  /** G is exactly ∂f/∂h: convergence only gets faster, and one ratio tells; elsewhere two must agree. */
+  readonly newton: boolean;
   /** In units of the tolerance: an update this small is rounding, whatever the ratio. */
   readonly floor: number;
   /** The part of the tolerance that a window may use up: errors of windows add up where the step forgets nothing. */
@@ -39,10 +41,11 @@ export function createHistory(): UpdateHistory {
  *     e ≤ 1  and  e min(ρ / (1 - ρ), n) ≤ share,   ρ the larger of the last two ratios e[k] / e[k-1]
  *
  * with n the `remaining` steps that are not known to be exact. An update alone says little where convergence is linear:
- * what is still to come is e (ρ + ρ² + ...), and no more than n such updates. Where there is no ρ yet, after a first sweep,
- * or none below 1, n alone counts. Newton's method has a tiny ρ near the solution and pays nothing. Updates of the size of
- * rounding need no ratio. An affine step needs neither, unless the guess was so far off that cancelling it cost digits. A
- * sweep that had to replace entries (`resets`) never counts.
+ * what is still to come is e (ρ + ρ² + ...), and no more than n such updates. Where there are no two ratios yet, or none
+ * below 1, n alone counts: the second update is often tiny beside that of a rough guess, and the third is not. Newton's
+ * method needs one ratio only, which is tiny near the solution. Updates of the size of rounding need no ratio. An affine
+ * step needs neither, unless the guess was so far off that cancelling it cost digits. A sweep that had to replace entries
+ * (`resets`) never counts.
  */
 export function judge(
   rule: StoppingRule,
@@ -54,7 +57,8 @@ export function judge(
   // Of an infinite update (where atol + rtol |h⁺| is 0) there is no ratio either.
   const known = history.sweeps > 0 && Number.isFinite(history.last);
   const ratio = known ? e / history.last : NaN;
-  const worst = Number.isNaN(history.ratio) ? ratio : Math.max(ratio, history.ratio);
+  const before = Number.isNaN(history.ratio) && rule.newton ? ratio : history.ratio;
+  const worst = Math.max(ratio, before);
   history.sweeps++;
   history.last = e;
   history.ratio = ratio;

@@ -138,7 +138,7 @@ export function begin(step: Step, given: Problem, options: SolveOptions): Attemp
     }
     const newton = isNewton(program, transition);
     const affine = program.affine && newton;
-    const tolerance = { rtol, atol, affine, floor: Math.min(0.1, 4 * epsilon / (rtol + atol)), epsilon };
+    const tolerance = { rtol, atol, affine, newton, floor: Math.min(0.1, 4 * epsilon / (rtol + atol)), epsilon };
     const guess = resolveGuess(name, options.guess ?? "f0", problem, state);
     const { params, xs, h0 } = problem;
     const partial = { program, transition, params, xs, h0, guess, batch, time, keepIterates };

@@ -1,7 +1,15 @@
 import { assert, assertEquals } from "@std/assert";
 import { createHistory, judge, type StoppingRule } from "../../src/engine/verdict.ts";
 
-const RULE: StoppingRule = { atol: 1e-6, rtol: 1e-5, affine: false, floor: 0.05, share: 1, epsilon: 2 ** -23 };
+const RULE: StoppingRule = {
+  atol: 1e-6,
+  rtol: 1e-5,
+  affine: false,
+  newton: true,
+  floor: 0.05,
+  share: 1,
+  epsilon: 2 ** -23,
+};
 
 /** What the rule says after each of a row of updates; a negative update is one that had to replace entries. */
 function verdicts(updates: readonly number[], rule: StoppingRule = RULE, remaining = 1e6): boolean[] {
@@ -42,6 +50,14 @@ const TABLE: readonly [updates: readonly number[], solved: readonly boolean[], w
 
 Deno.test("judge() follows the rule, by a table computed by hand", () => {
   for (const [updates, solved, why] of TABLE) assertEquals(verdicts(updates), solved, `${updates}: ${why}`);
+});
+
+Deno.test("judge() asks two ratios of a method that is not Newton's", () => {
+  const linear = { ...RULE, newton: false };
+  assertEquals(verdicts([1e6, 0.5], linear), [false, false]);
+  assertEquals(verdicts([1e6, 0.5, 0.49], linear), [false, false, false], "ρ = 0.98");
+  assertEquals(verdicts([1e6, 0.5, 0.2], linear), [false, false, true], "ρ = 0.4 and 5e-7: 0.13 to come");
+  assertEquals(verdicts([1e6, 0.5], linear, 2), [false, true], "two steps are left");
 });
 
 Deno.test("judge() gives a window its share of the tolerance", () => {
