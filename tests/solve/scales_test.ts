@@ -20,9 +20,9 @@ function rotation(angle: number): ReturnType<typeof defineStep> {
 
 testOn(PRECISE, "a slow drift is not taken for convergence, in one window or in many", async (device) => {
   const time = 20000;
-  for (const [method, window] of [["jacobi", time], ["jacobi", 500], ["quasi-deer", 500]] as const) {
+  for (const [method, window] of [["jacobi", time], ["jacobi", 500], ["jacobi", 5], ["quasi-deer", 500]] as const) {
     // Updates of a tenth of the tolerance; over all steps they make a thousand tolerances and more.
-    const options = { device, method, window, atol: 0, rtol: 1e-6, onFailure: "return", maxSweeps: 50 } as const;
+    const options = { device, method, window, atol: 1e-6, rtol: 0, onFailure: "return", maxSweeps: 50 } as const;
     const problem = { params: {}, time, h0: host([1, 0], [2]) };
     using solution = await solve(rotation(1e-7), problem, options);
     const expected = new Float64Array(2 * time);

@@ -12,7 +12,6 @@ import type {
   SweepRun,
   Verdict,
 } from "../engine.ts";
-import { hoist } from "../../trace/stages.ts";
 import { allocateArray, arrayOf, parameterArray } from "./memory.ts";
 import { matmul, reduce } from "./arrays.ts";
 import { scan } from "./scan.ts";
@@ -67,7 +66,7 @@ export class CpuEngine implements Engine {
     const arrays = {
       params: job.params.map(parameterArray),
       shared: new Float64Array(stages.sharedSize),
-      hoisted: new Float64Array(stages.hoistedSize * time),
+      hoisted: allocateArray(this.dtype, stages.hoistedSize * time, "hoisted values").array,
       xs: job.xs === null ? zeros : arrayOf(job.xs),
     };
     kernels.shared(arrays, arrays.shared, zeros, { z: 0, x: 0, out: 0, h: 0, t: 0 }, stages.shared.length > 0 ? 1 : 0);
@@ -99,7 +98,7 @@ export class CpuEngine implements Engine {
 
   affordableWindow({ program, transition, batch, time }: Omit<SweepJob, "window" | "ys" | "rule">): number {
     if (transition.kind === "sequential") return time;
-    const { hoistedSize } = hoist([program.output], program);
+    const { hoistedSize } = stepKernels(program, transition, this.dtype).stages;
     const bytesPerStep = batch * (hoistedSize + program.state) * (this.dtype === "f32" ? 4 : 8);
     return Math.max(1, Math.min(time, Math.floor(WORKING_BYTES / bytesPerStep)));
   }

@@ -86,7 +86,8 @@ export class CpuRun implements SweepRun {
     this.#length = length;
     this.#fresh = true;
     if (this.job.transition.kind === "sequential") return "running";
-    for (const b of this.#sequences.keys()) {
+    for (const [b, { status }] of this.#sequences.entries()) {
+      if (status !== "running") continue;
       this.#hoist(b, 0, length, b * length);
       this.#writeGuess(b);
     }
