@@ -6,7 +6,7 @@ import * as ops from "../../src/trace/ops.ts";
 import { createRandom } from "../../src/core/random.ts";
 import { compileKernel, printBody } from "../../src/engine/cpu/kernel.ts";
 import { Node, type Sym, Trace } from "../../src/trace/graph.ts";
-import { memory, type Place, read } from "../../src/trace/print_js.ts";
+import { memory, type Place, read } from "../../src/trace/places.ts";
 import { defineStep, type Device, type Shape, solve, toHost } from "../../mod.ts";
 import { count, type Vocabulary } from "./reference.ts";
 

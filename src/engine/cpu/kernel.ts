@@ -1,6 +1,8 @@
 import type { HostArray } from "../../core/types.ts";
 import type { Node } from "../../trace/graph.ts";
-import { memory, type Place, printJs, type Resources } from "../../trace/print_js.ts";
+import { createJsDialect, type JsDialect } from "../../trace/dialect.ts";
+import { memory, type Place } from "../../trace/places.ts";
+import { printCode } from "../../trace/print.ts";
 import type { StepProgram } from "../../trace/program.ts";
 import type { Slot, Stages } from "../../trace/stages.ts";
 import { sigmoid, softplus, tanh } from "./functions.ts";
@@ -41,9 +43,9 @@ export function printBody(
   outputs: readonly Node[],
   places: Map<Node, Place>,
   reserved = 0,
-): { lines: string[]; use: Resources } {
-  const use: Resources = { scratch: reserved, constants: [] };
-  return { lines: printJs(outputs, places, use), use };
+): { lines: string[]; use: JsDialect } {
+  const use = createJsDialect(reserved);
+  return { lines: printCode(outputs, places, use), use };
 }
 
 /** Text that unpacks {@linkcode KernelArrays} named `arrays`. */
@@ -56,12 +58,12 @@ export function unpack(program: StepProgram): string {
  * Compiles the text of a kernel. Its text is made from a graph of known operations and numbers, never from strings of a
  * user. Scratch memory is allocated here, once; arithmetic is in f64 and rounded where it is stored.
  */
-export function compileKernel<F>(parameters: string, body: readonly string[], use: Resources): F {
+export function compileKernel<F>(parameters: string, body: readonly string[], use: JsDialect): F {
   const constants = use.constants.map((_, i) => `K${i} = constants[${i}]`).join(", ");
   const source = [
     '"use strict";',
     PRELUDE,
-    `const W = new Float64Array(${use.scratch});`,
+    `const W = new Float64Array(${use.scratchWords});`,
     constants === "" ? "" : `const ${constants};`,
     `return function kernel(${parameters}) {`,
     ...body,

@@ -1,6 +1,6 @@
 import type { HostArray } from "../../core/types.ts";
 import type { Node } from "../../trace/graph.ts";
-import { isIndexable, memory, type Place, read } from "../../trace/print_js.ts";
+import { isIndexable, memory, type Place, read } from "../../trace/places.ts";
 import type { StepProgram } from "../../trace/program.ts";
 import type { Slot, Stages } from "../../trace/stages.ts";
 import { compileKernel, inputPlaces, type KernelArrays, printBody, unpack } from "./kernel.ts";

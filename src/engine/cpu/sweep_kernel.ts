@@ -1,6 +1,6 @@
 import type { HostArray } from "../../core/types.ts";
 import type { Node } from "../../trace/graph.ts";
-import { memory, type Place, read, UNROLL } from "../../trace/print_js.ts";
+import { memory, type Place, read } from "../../trace/places.ts";
 import type { StepProgram } from "../../trace/program.ts";
 import type { Stages } from "../../trace/stages.ts";
 import type { ErrorKind } from "../engine.ts";
@@ -46,6 +46,9 @@ export type SweepKernel = (
   report: SweepReport,
 ) => void;
 
+/** States of at most this many elements are local variables, longer ones scratch memory. */
+const STRAIGHT = 4;
+
 /**
  * - `sequential`: h⁺[t] = f(h⁺[t-1])
  * - `sweep`: h⁺[t] = f(h[t-1]) + G[t] (h⁺[t-1] - h[t-1]), in place, with the policy for non-finite entries
@@ -69,7 +72,7 @@ export function compileSweep(
 ): SweepKernel {
   const { state, h, delta, output } = program;
   const places = inputPlaces(program, stages);
-  const short = state <= UNROLL;
+  const short = state <= STRAIGHT;
   const measures = mode === "first-order" || mode === "absolute";
   const locals = (prefix: string): Place => ({
     kind: "locals",
