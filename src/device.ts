@@ -2,6 +2,8 @@ import { checkKeys, describe } from "./core/describe.ts";
 import { DeviceError } from "./core/errors.ts";
 import { CpuEngine } from "./engine/cpu/engine.ts";
 import type { Engine } from "./engine/engine.ts";
+import { GpuEngine } from "./engine/webgpu/engine.ts";
+import { openMachine, type OpenOptions } from "./engine/webgpu/open.ts";
 
 /** How {@linkcode openDevice} chooses a machine. */
 export interface DeviceOptions {
@@ -9,11 +11,11 @@ export interface DeviceOptions {
   backend?: "auto" | "webgpu" | "cpu";
   /** `f32` (default), or `f64` on the CPU. */
   dtype?: "f32" | "f64";
-  /** A WebGPU entry point of the caller's own; never destroyed by cervid. */
+  /** Where to look for WebGPU adapters, `navigator.gpu` by default; with `auto` any adapter of it will do. */
   gpu?: unknown;
-  /** A WebGPU device of the caller's own; never destroyed by cervid. */
+  /** A WebGPU device of the caller's own, used as it is; never destroyed by cervid. */
   gpuDevice?: unknown;
-  /** Time kernels into `stats.gpuMs`, on WebGPU. */
+  /** Time kernels into `stats.gpuMs`, on WebGPU adapters that can; every kernel costs a little more then. */
   profile?: boolean;
 }
 
@@ -80,10 +82,10 @@ export function scopesOf(device: Device): Scope[] {
 }
 
 /**
- * Opens a machine. `auto` takes the CPU engine where no hardware WebGPU adapter can be used.
+ * Opens a machine. `auto` takes the CPU engine where no hardware WebGPU adapter can be used, or f64 is asked for.
  *
- * Throws a `RangeError` for an unknown backend or dtype, a `TypeError` for f64 with WebGPU, and a {@linkcode DeviceError}
- * where the backend that was asked for cannot be had.
+ * Throws a `RangeError` for an unknown backend or dtype, a `TypeError` for f64 with WebGPU or a `gpu` or `gpuDevice` that
+ * is none or has no use, and a {@linkcode DeviceError} where the backend that was asked for cannot be had.
  *
  * @example Solve in double precision
  * ```ts
@@ -93,25 +95,46 @@ export function scopesOf(device: Device): Scope[] {
  * console.log(device.description);
  * ```
  */
-export function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  // A rejected promise, not an exception: one way of failing.
-  return Promise.try(() => {
-    checkKeys("Cannot open a device", "options", options, ["backend", "dtype", "gpu", "gpuDevice", "profile"]);
-    const { backend = "auto", dtype = "f32" } = options;
-    if (!["auto", "webgpu", "cpu"].includes(backend)) {
-      throw new RangeError(`Cannot open a device: backend must be "auto", "webgpu" or "cpu", got ${describe(backend)}`);
-    }
-    if (dtype !== "f32" && dtype !== "f64") {
-      throw new RangeError(`Cannot open a device: dtype must be "f32" or "f64", got ${describe(dtype)}`);
-    }
-    if (backend === "webgpu" && dtype === "f64") {
-      throw new TypeError('Cannot open a device: WebGPU computes in f32, got dtype "f64"; use backend: "cpu"');
-    }
-    if (backend === "webgpu") {
-      throw new DeviceError(
-        'Cannot open a device: this version of cervid has no WebGPU engine; use backend: "cpu" or "auto"',
-      );
-    }
-    return new OpenDevice(new CpuEngine(dtype));
-  });
+export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
+  checkOptions(options);
+  const { backend = "auto", dtype = "f32", gpu, gpuDevice, profile = false } = options;
+  if (backend === "cpu" || dtype === "f64") return new OpenDevice(new CpuEngine(dtype));
+  const wanted = { gpu, gpuDevice, profile } as OpenOptions;
+  const requireHardware = backend === "auto" && gpu === undefined && gpuDevice === undefined;
+  const machine = requireHardware ? await openMachine({ ...wanted, requireHardware }) : await openMachine(wanted);
+  return new OpenDevice(machine === null ? new CpuEngine(dtype) : new GpuEngine(machine));
+}
+
+function checkOptions(options: DeviceOptions): void {
+  checkKeys("Cannot open a device", "options", options, ["backend", "dtype", "gpu", "gpuDevice", "profile"]);
+  const { backend = "auto", dtype = "f32", gpu, gpuDevice, profile = false } = options;
+  if (!["auto", "webgpu", "cpu"].includes(backend)) {
+    throw new RangeError(`Cannot open a device: backend must be "auto", "webgpu" or "cpu", got ${describe(backend)}`);
+  }
+  if (dtype !== "f32" && dtype !== "f64") {
+    throw new RangeError(`Cannot open a device: dtype must be "f32" or "f64", got ${describe(dtype)}`);
+  }
+  if (typeof profile !== "boolean") {
+    throw new TypeError(`Cannot open a device: profile must be true or false, got ${describe(profile)}`);
+  }
+  if (gpu !== undefined && !hasMethod(gpu, "requestAdapter")) {
+    throw new TypeError(`Cannot open a device: gpu must be like navigator.gpu, got ${describe(gpu)}`);
+  }
+  if (gpuDevice !== undefined && !hasMethod(gpuDevice, "createComputePipeline")) {
+    throw new TypeError(`Cannot open a device: gpuDevice must be a WebGPU device, got ${describe(gpuDevice)}`);
+  }
+  const given = gpu !== undefined ? "gpu" : gpuDevice !== undefined ? "gpuDevice" : undefined;
+  if (gpu !== undefined && gpuDevice !== undefined) {
+    throw new TypeError("Cannot open a device: gpu or gpuDevice is expected, got both");
+  }
+  if (given !== undefined && backend === "cpu") {
+    throw new TypeError(`Cannot open a device: ${given} is for WebGPU, got backend "cpu"; leave one of them out`);
+  }
+  if (dtype === "f64" && (given !== undefined || backend === "webgpu")) {
+    throw new TypeError('Cannot open a device: WebGPU computes in f32, got dtype "f64"; use backend: "cpu"');
+  }
+}
+
+function hasMethod(value: unknown, name: string): boolean {
+  return typeof (value as Record<string, unknown> | null)?.[name] === "function";
 }

@@ -12,3 +12,9 @@ export class DeviceError extends Error {
   /** Distinguishes it from other errors. */
   override readonly name = "DeviceError";
 }
+
+/** A kernel was refused by the compiler of the device; the message has the compiler's words and the lines of code around. */
+export class KernelError extends Error {
+  /** Distinguishes it from other errors. */
+  override readonly name = "KernelError";
+}

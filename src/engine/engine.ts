@@ -90,6 +90,8 @@ export interface SweepJob {
   /** Steps per window; the state is carried from one to the next. */
   readonly window: number;
   readonly rule: StoppingRule;
+  /** In each window. */
+  readonly maxSweeps: number;
   readonly keepIterates: boolean;
 }
 
@@ -150,7 +152,7 @@ export interface Engine {
   reduce(job: ReduceJob): void;
 
   /** The longest window whose working memory is affordable; a solve may ask for less. */
-  affordableWindow(job: Omit<SweepJob, "window" | "ys" | "rule">): number;
+  affordableWindow(job: Omit<SweepJob, "window" | "ys" | "rule" | "maxSweeps">): number;
   beginRun(job: SweepJob): SweepRun;
   /** Hoists and guesses for steps `start` to `start + length`. Sequences that failed stay failed; "done": all did. */
   enterWindow(run: SweepRun, start: number, length: number): "done" | "running" | "later";

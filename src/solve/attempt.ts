@@ -142,7 +142,7 @@ export function begin(step: Step, given: Problem, options: SolveOptions): Attemp
     const guess = resolveGuess(name, options.guess ?? "f0", problem, state);
     const { params, xs, h0 } = problem;
     const partial = { program, transition, params, xs, h0, guess, batch, time, keepIterates };
-    const window = Math.max(1, Math.min(time, options.window ?? engine.affordableWindow(partial)));
+    const window = Math.max(1, Math.min(time, options.window ?? time, engine.affordableWindow(partial)));
     if (keepIterates && window < time) {
       throw new RangeError(
         `${context}: keepIterates needs a single window, got windows of ${window} for ${time} steps`,
@@ -150,9 +150,9 @@ export function begin(step: Step, given: Problem, options: SolveOptions): Attemp
     }
     const ys = engine.allocate(engine.dtype, batch * time * state, `ys of "${name}"`);
     const rule = { ...tolerance, share: window / Math.max(1, time) };
-    const job: SweepJob = { ...partial, rule, window, ys };
-    const shape = batched ? [batch, time, state] : [time, state];
     const maxSweeps = options.maxSweeps ?? Math.min(window, newton ? NEWTON_SWEEPS : LINEAR_SWEEPS);
+    const job: SweepJob = { ...partial, rule, window, maxSweeps, ys };
+    const shape = batched ? [batch, time, state] : [time, state];
     const wrapped = wrapMemory(device, shape, ys, `ys of "${name}"`);
     problem.temporary.push(wrapped);
     const run = engine.beginRun(job);

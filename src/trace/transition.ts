@@ -56,14 +56,14 @@ export function absoluteAction(program: StepProgram): Node | null {
 }
 
 /** Entries within ±clip. */
-function clipEntries(entries: Node, clip: number): Node {
+export function clipEntries(entries: Node, clip: number): Node {
   if (clip === Infinity) return entries;
   const bound = entries.trace.constant(clip);
   return elementwise("max", [elementwise("min", [entries, bound]), neg(bound)]);
 }
 
 /** The diagonal of ∂f/∂h, exact or estimated. */
-function diagonalOf(program: StepProgram, { probes, seed = 0 }: Transition): Node | null {
+export function diagonalOf(program: StepProgram, { probes, seed = 0 }: Transition): Node | null {
   const { output, h, delta, tangent, state, trace } = program;
   if (tangent === null) return null;
   if (probes !== undefined) {
@@ -78,11 +78,12 @@ function diagonalOf(program: StepProgram, { probes, seed = 0 }: Transition): Nod
   return terms === null ? weightedColumns(program, identity(delta.size), 1) : entriesAlong(terms, 0, 0, 1, state);
 }
 
-const identity = (size: number): Float64Array =>
+/** The unit matrix, row by row. */
+export const identity = (size: number): Float64Array =>
   Float64Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));
 
 /** Row c is `∂f/∂h · seeds[c]`. */
-function jacobianColumns({ tangent, h, delta }: StepProgram, seeds: Float64Array): Node {
+export function jacobianColumns({ tangent, h, delta }: StepProgram, seeds: Float64Array): Node {
   // What the columns share is computed before their loop: all that depends on h but not on the seed.
   const varying = dependents(tangent!, delta);
   const captured = new Set<Node>([h]);

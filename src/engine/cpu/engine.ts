@@ -96,7 +96,7 @@ export class CpuEngine implements Engine {
     reduce(job);
   }
 
-  affordableWindow({ program, transition, batch, time }: Omit<SweepJob, "window" | "ys" | "rule">): number {
+  affordableWindow({ program, transition, batch, time }: Omit<SweepJob, "window" | "ys" | "rule" | "maxSweeps">): number {
     if (transition.kind === "sequential") return time;
     const { hoistedSize } = stepKernels(program, transition, this.dtype).stages;
     const bytesPerStep = batch * (hoistedSize + program.state) * (this.dtype === "f32" ? 4 : 8);

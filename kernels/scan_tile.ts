@@ -1,0 +1,259 @@
+import { assembleKernel, type Kernel, type KernelParts } from "./kernel.ts";
+import { SCAN_PARAMS, type ScanElements, type ScanStart } from "./scan_elements.ts";
+
+/** The largest n whose matrix and product fit 16 KiB of workgroup memory. */
+export const TILE_MOST = 43;
+
+/** One kernel of a scan by workgroups: 4 < n ≤ TILE_MOST, full matrices. */
+export interface TileSpec extends Pick<ScanElements, "size" | "layout" | "reverse"> {
+  readonly phase: "reduce" | "apply";
+  /** rows: A and b from their arrays. aggregates: the scan one level up, exclusive, in place. */
+  readonly source: "rows" | "aggregates";
+  /** apply: where the state before a chunk comes from. */
+  readonly start: ScanStart;
+}
+
+const HEADER = `
+s[t] = A[t] s[t-1] + r[t] over units of n > 4 components: a workgroup per (sequence, chunk, unit).
+reduce: the product of the chunk's maps, n x (n + 1), in workgroup memory as tiles of four columns (vec4). Each A[t] is
+loaded in order, one row ahead of its use; invocations hold the new product in registers until all have read the old.
+apply: from the exact state before the chunk; invocation i computes component i, A[t] double-buffered: a barrier a row.
+Over aggregates, which lie as matrix and vector per (sequence, chunk, unit), apply leaves the state before each chunk.
+Bytes per row: 4 n (n + 1) in reduce, 4 n (n + 2) in apply. Operations: 2 n n (n + 1) and 2 n n.
+Loops: per row 1 + n / 4 turns for each of the tiles of an invocation. Workgroup memory: at most 15.4 KiB.
+`;
+
+/** Words of an aggregate. */
+export function tileWords(n: number): number {
+  return n * n + n;
+}
+
+/** Column tiles of a product and its vector; tiles over all rows; invocations; and what falls to each of them. */
+function layoutOf({ size: n, phase }: Pick<TileSpec, "size" | "phase">) {
+  const across = Math.ceil((n + 1) / 4);
+  const lanes = phase === "reduce"
+    ? Math.min(256, 2 ** Math.ceil(Math.log2(n * across)))
+    : n <= 8
+    ? 32
+    : n <= 16
+    ? 64
+    : n <= 32
+    ? 128
+    : 256;
+  return {
+    across,
+    lanes,
+    items: Math.ceil(n * across / lanes),
+    words: Math.ceil(n * n / lanes),
+    // An odd stride: rows fall into different banks.
+    stride: n % 2 === 0 ? n + 1 : n,
+  };
+}
+
+/** The turns of an invocation for each row of its chunk. */
+export function tileTurns(n: number): number {
+  return 1 + layoutOf({ size: n, phase: "reduce" }).items * Math.floor(n / 4);
+}
+
+const range = (count: number): number[] => Array.from({ length: count }, (_, k) => k);
+
+/** The words of A and of the vector of row `r`. */
+function addresses({ source, size: n, layout, reverse }: TileSpec, r: string): { matrix: string; vector: string } {
+  if (source === "aggregates") {
+    const first = `((b * P.rows + ${r}) * P.units + u) * ${tileWords(n)}u`;
+    return { matrix: first, vector: `${first} + ${n * n}u + lane` };
+  }
+  const row = `(b * P.stride + ${reverse ? `P.rows - 1u - ${r}` : r})`;
+  const channel = layout === "contiguous" ? `u * ${n}u + lane` : `u + lane * P.units`;
+  return {
+    matrix: `P.matrixBase + (${row} * P.units + u) * ${n * n}u`,
+    vector: `${row} * P.units * ${n}u + ${channel}`,
+  };
+}
+
+/** Assigns row `r` to the registers `next0, ...` and `vector`. */
+function fetch(spec: TileSpec, r: string): string[] {
+  const { source, size: n } = spec;
+  const { lanes, words } = layoutOf(spec);
+  const at = addresses(spec, r);
+  const [matrix, vector, base] = source === "rows" ? ["A", "F", "P.vectorBase + "] : ["LOWER", "LOWER", ""];
+  return [
+    `let at = ${at.matrix};`,
+    ...range(words).map((k) => {
+      const load = `next${k} = ${matrix}[at + lane + ${k * lanes}u];`;
+      return (k + 1) * lanes <= n * n ? load : `if (lane + ${k * lanes}u < ${n * n}u) { ${load} }`;
+    }),
+    `if (lane < ${n}u) { vector = ${vector}[${base}${at.vector}]; }`,
+  ];
+}
+
+/** Puts the registers into workgroup memory at `base`. */
+function put(spec: TileSpec, base: string): string[] {
+  const { size: n } = spec;
+  const { lanes, words, stride } = layoutOf(spec);
+  return range(words).map((k) => {
+    const w = `(lane + ${k * lanes}u)`;
+    const store = `matrix[${base}${w} / ${n}u * ${stride}u + ${w} % ${n}u] = next${k};`;
+    return (k + 1) * lanes <= n * n ? store : `if (${w} < ${n * n}u) { ${store} }`;
+  });
+}
+
+function place({ words }: { words: number }): string[] {
+  return [
+    "let u = group % P.units; let c = group / P.units % P.chunks; let b = group / (P.units * P.chunks);",
+    "if (b >= P.batch) { return; }",
+    "let first = c * P.chunkRows; let last = min(first + P.chunkRows, P.rows);",
+    ...range(words).map((k) => `var next${k} = 0.0;`),
+    "var vector = 0.0;",
+  ];
+}
+
+/** A loop over j < n in turns of four, the rest unrolled. */
+function overColumns(n: number, emit: (j: string) => string): string[] {
+  const whole = Math.floor(n / 4) * 4;
+  return [
+    `for (var j = 0u; j < ${whole}u; j += 4u) {`,
+    ...range(4).map((k) => emit(`(j + ${k}u)`)),
+    "}",
+    ...range(n - whole).map((k) => emit(`${whole + k}u`)),
+  ];
+}
+
+function reduceMain(spec: TileSpec): string[] {
+  const { size: n, source } = spec;
+  const layout = layoutOf(spec);
+  const { across, lanes, items, stride } = layout;
+  const full = (k: number): boolean => (k + 1) * lanes <= n * across;
+  const guarded = (k: number, lines: string[]): string[] =>
+    full(k) ? ["{", ...lines, "}"] : [`if (lane + ${k * lanes}u < ${n * across}u) {`, ...lines, "}"];
+  const where = (k: number): string[] => [
+    `let e = lane + ${k * lanes}u; let i = e / ${across}u; let column = 4u * (e % ${across}u);`,
+  ];
+  const four = (value: (column: string) => string): string =>
+    `vec4<f32>(${range(4).map((k) => value(`column + ${k}u`)).join(", ")})`;
+  const entry = (j: string): string => `matrix[i * ${stride}u + ${j}]`;
+  const term = (k: number) => (j: string): string =>
+    source === "rows"
+      ? `sum${k} += ${entry(j)} * product[${j} * ${across}u + tile];`
+      // A product of many matrices may be infinite: a zero stays what it is.
+      : `{ let p = product[${j} * ${across}u + tile]; sum${k} += select(vec4<f32>(), ${
+        entry(j)
+      } * p, p != vec4<f32>()); }`;
+  return [
+    ...place(layout),
+    ...range(items).flatMap((k) =>
+      guarded(k, [...where(k), `product[e] = ${four((column) => `select(0.0, 1.0, ${column} == i)`)};`])
+    ),
+    "if (first < last) {",
+    ...fetch(spec, "first"),
+    "}",
+    ...put(spec, ""),
+    `if (lane < ${n}u) { added[lane] = vector; }`,
+    "workgroupBarrier();",
+    "for (var r = first; r < last; r++) {",
+    "if (r + 1u < last) {",
+    ...fetch(spec, "(r + 1u)"),
+    "}",
+    ...range(items).flatMap((k) => [
+      `var sum${k} = vec4<f32>();`,
+      ...guarded(k, [
+        ...where(k),
+        "let tile = column / 4u;",
+        ...overColumns(n, term(k)),
+        `sum${k} += ${four((column) => `select(0.0, added[i], ${column} == ${n}u)`)};`,
+      ]),
+    ]),
+    "workgroupBarrier();",
+    ...range(items).flatMap((k) => guarded(k, [`product[lane + ${k * lanes}u] = sum${k};`])),
+    ...put(spec, ""),
+    `if (lane < ${n}u) { added[lane] = vector; }`,
+    "workgroupBarrier();",
+    "}",
+    `let to = ((b * P.chunks + c) * P.units + u) * ${tileWords(n)}u;`,
+    ...range(items).flatMap((k) =>
+      guarded(k, [
+        ...where(k),
+        ...range(4).map((j) => {
+          const value = `product[e].${"xyzw"[j]}`;
+          return `if (column + ${j}u < ${n}u) { AGG[to + i * ${n}u + column + ${j}u] = ${value}; } ` +
+            `else if (column + ${j}u == ${n}u) { AGG[to + ${n * n}u + i] = ${value}; }`;
+        }),
+      ])
+    ),
+  ];
+}
+
+function applyMain(spec: TileSpec): string[] {
+  const { size: n, source, layout, start } = spec;
+  const parts = layoutOf(spec);
+  const { stride } = parts;
+  const channel = `b * P.units * ${n}u + ${layout === "contiguous" ? `u * ${n}u + lane` : "u + lane * P.units"}`;
+  const sources: Readonly<Record<ScanStart, string>> = {
+    zeros: "0.0",
+    vector: `START[P.startBase + ${channel}]`,
+    aggregates: `AGG[((b * P.chunks + c) * P.units + u) * ${tileWords(n)}u + ${n * n}u + lane]`,
+  };
+  const term = (j: string): string => {
+    const [a, s] = [`matrix[here + lane * ${stride}u + ${j}]`, `state[half * ${n}u + ${j}]`];
+    return source === "rows" ? `sum += ${a} * ${s};` : `if (${s} != 0.0) { sum += ${a} * ${s}; }`;
+  };
+  const at = addresses(spec, "r").vector;
+  return [
+    ...place(parts),
+    "if (first < last) {",
+    ...fetch(spec, "first"),
+    "}",
+    ...put(spec, ""),
+    `if (lane < ${n}u) { state[lane] = ${sources[start]}; }`,
+    "workgroupBarrier();",
+    "for (var r = first; r < last; r++) {",
+    `let half = (r - first) & 1u; let here = half * ${n * stride}u;`,
+    "let added = vector;",
+    "if (r + 1u < last) {",
+    ...fetch(spec, "(r + 1u)"),
+    "}",
+    `if (lane < ${n}u) {`,
+    "var sum = added;",
+    ...overColumns(n, term),
+    source === "rows" ? `OUT[P.outBase + ${at}] = sum;` : `LOWER[${at}] = state[half * ${n}u + lane];`,
+    `state[(1u - half) * ${n}u + lane] = sum;`,
+    "}",
+    ...put(spec, `${n * stride}u - here + `),
+    "workgroupBarrier();",
+    "}",
+  ];
+}
+
+/** The arrays of a kernel, by name, in the order of its bindings after the uniform. */
+export function tileArrays({ phase, source, start }: Omit<TileSpec, keyof ScanElements>): KernelParts["bindings"] {
+  const floats = (name: string, kind: "read" | "read_write") => ({ name, kind, type: "array<f32>" }) as const;
+  const inPlace = phase === "apply" ? "read_write" : "read";
+  return [
+    ...(source === "rows" ? [floats("A", "read"), floats("F", "read")] : [floats("LOWER", inPlace)]),
+    ...(phase === "apply" && source === "rows" ? [floats("OUT", "read_write")] : []),
+    ...(phase === "apply" && start === "vector" ? [floats("START", "read")] : []),
+    ...(phase === "reduce" ? [floats("AGG", "read_write")] : start === "aggregates" ? [floats("AGG", "read")] : []),
+  ];
+}
+
+/** One phase of a scan by workgroups. */
+export function tileKernel(spec: TileSpec): Kernel {
+  const { phase, source, size: n, layout, reverse, start } = spec;
+  if (n > TILE_MOST) throw new RangeError(`Cannot scan by tiles: n must be at most ${TILE_MOST}, got ${n}`);
+  const { across, lanes, stride } = layoutOf(spec);
+  const reduces = phase === "reduce";
+  return assembleKernel({
+    name: `scan-tile ${phase} ${source} ${n} ${layout}${reverse ? " reverse" : ""}${reduces ? "" : ` ${start}`}`,
+    header: HEADER,
+    bindings: [{ name: "P", kind: "uniform", type: "Params" }, ...tileArrays(spec)],
+    declarations: [
+      SCAN_PARAMS,
+      `var<workgroup> matrix: array<f32, ${(reduces ? 1 : 2) * n * stride}>;`,
+      ...(reduces
+        ? [`var<workgroup> product: array<vec4<f32>, ${n * across}>;`, `var<workgroup> added: array<f32, ${n}>;`]
+        : [`var<workgroup> state: array<f32, ${2 * n}>;`]),
+    ],
+    workgroup: lanes,
+    main: reduces ? reduceMain(spec) : applyMain(spec),
+  });
+}

@@ -1,0 +1,107 @@
+import type { DType, HostArray } from "../../core/types.ts";
+import type {
+  CopyRows,
+  Engine,
+  ErrorKind,
+  MapJob,
+  MatmulJob,
+  Memory,
+  ReduceJob,
+  ScanJob,
+  SweepJob,
+  SweepRun,
+  Verdict,
+} from "../engine.ts";
+import { recordCopy, recordMatmul, recordReduce } from "./arrays.ts";
+import type { Machine } from "./machine.ts";
+import { bufferOf, type GpuMemory, WORD_BYTES } from "./memory.ts";
+import { affordableRows, recordMap } from "./map.ts";
+import { recordScan } from "./scan_job.ts";
+import { GpuRun } from "./sweeps.ts";
+
+/** The WebGPU engine: every call records work and returns; only `read`, `verdict` and `dispose` wait. */
+export class GpuEngine implements Engine {
+  readonly backend = "webgpu";
+  readonly dtype = "f32";
+  readonly description: string;
+  readonly machine: Machine;
+
+  constructor(machine: Machine) {
+    this.machine = machine;
+    this.description = machine.description;
+  }
+
+  upload(data: HostArray, label = "a tensor"): Memory {
+    const words = data instanceof Float64Array ? Float32Array.from(data) : data;
+    const dtype = data instanceof Uint32Array ? "u32" : data instanceof Int32Array ? "i32" : "f32";
+    const memory = this.allocate(dtype, data.length, label);
+    this.machine.write(bufferOf(memory), words);
+    return memory;
+  }
+
+  allocate(dtype: DType, length: number, label = "a tensor"): Memory {
+    return { dtype, length, buffer: this.machine.pool.allocate(length * WORD_BYTES, label) } as GpuMemory;
+  }
+
+  async read(memory: Memory): Promise<HostArray> {
+    const { dtype, length, buffer } = memory as GpuMemory;
+    const data = await this.machine.read(buffer, 0, length * WORD_BYTES);
+    return dtype === "u32" ? new Uint32Array(data) : dtype === "i32" ? new Int32Array(data) : new Float32Array(data);
+  }
+
+  copy(from: Memory, to: Memory, rows: CopyRows): void {
+    recordCopy(this.machine, from, to, rows);
+  }
+
+  free(memory: Memory): void {
+    this.machine.pool.release(bufferOf(memory));
+  }
+
+  map(job: MapJob): void {
+    recordMap(this.machine, job);
+  }
+
+  scan(job: ScanJob): void {
+    recordScan(this.machine, job);
+  }
+
+  matmul(job: MatmulJob): void {
+    recordMatmul(this.machine, job);
+  }
+
+  reduce(job: ReduceJob): void {
+    recordReduce(this.machine, job);
+  }
+
+  affordableWindow(job: Omit<SweepJob, "window" | "ys" | "rule" | "maxSweeps">): number {
+    return affordableRows(this.machine, job);
+  }
+
+  beginRun(job: SweepJob): SweepRun {
+    return new GpuRun(job, this.machine);
+  }
+
+  enterWindow(run: SweepRun, start: number, length: number): "running" | "later" {
+    return (run as GpuRun).enterWindow(start, length);
+  }
+
+  sweep(run: SweepRun): "done" | "later" {
+    return (run as GpuRun).sweep();
+  }
+
+  verdict(run: SweepRun): Promise<Verdict> {
+    return (run as GpuRun).verdict();
+  }
+
+  measureError(run: SweepRun, kind: ErrorKind): void {
+    (run as GpuRun).measureError(kind);
+  }
+
+  endRun(run: SweepRun): void {
+    (run as GpuRun).end();
+  }
+
+  dispose(): Promise<void> {
+    return this.machine.dispose();
+  }
+}

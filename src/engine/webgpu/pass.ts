@@ -1,0 +1,257 @@
+import { evaluateTurns, LANE_ROWS } from "../../../kernels/evaluate.ts";
+import { MAX_TURNS } from "../../../kernels/kernel.ts";
+import { denseWords } from "../../../kernels/dense.ts";
+import { packInfo } from "../../../kernels/traced.ts";
+import type { SweepJob } from "../engine.ts";
+import { type DensePlan, planChunks } from "./dense_plan.ts";
+import type { Machine, Region } from "./machine.ts";
+import { bufferOf, WORD_BYTES } from "./memory.ts";
+import { AffineScan } from "./scan.ts";
+import { Spine } from "./spine.ts";
+import type { Evaluation, Fold, PlanSink, StepPlan, SweepForm } from "./step_plan.ts";
+import type { Recorded, WindowBuffers } from "./window.ts";
+
+/** Workgroups that share scratch in storage. */
+const STORAGE_GROUPS = 256;
+
+/** What a pass takes of a job. */
+export type PassJob = Pick<SweepJob, "params" | "batch" | "window" | "rule" | "program">;
+
+type Allocate = (words: number, label: string) => Region;
+
+/** A plan with memory: hoisting, evaluation at one state, and one sweep (or error scan), over the window it has entered. */
+export class Pass {
+  /** The dispatches of one sweep. */
+  sweep: readonly Recorded[] = [];
+  readonly #machine: Machine;
+  readonly #plan: StepPlan;
+  readonly #job: PassJob;
+  readonly #buffers: WindowBuffers;
+  readonly #sink: PlanSink;
+  readonly #pack: Region;
+  readonly #hoisted: Region;
+  readonly #scratch: ReadonlyMap<Evaluation, Region>;
+  /** sparse: f, and behind it the entries; fold: what goes on from dispatch to dispatch. */
+  readonly #values: Region | null;
+  readonly #second: number;
+  /** `(B, D)`: the error at the end of the window before. */
+  readonly #carry: Region | null;
+  #scan: AffineScan | Spine | undefined;
+  /** dense: maps of chunks, and behind them the last row of each. */
+  #maps: GPUBuffer | undefined;
+  #start = 0;
+  #length = 0;
+
+  constructor(
+    machine: Machine,
+    plan: StepPlan,
+    job: PassJob,
+    buffers: WindowBuffers,
+    sink: PlanSink,
+    allocate: Allocate,
+  ) {
+    this.#machine = machine;
+    this.#plan = plan;
+    this.#job = job;
+    this.#buffers = buffers;
+    this.#sink = sink;
+    const { batch, window, program: { state } } = job;
+    const rows = batch * window;
+    const { pack, stages, form } = plan;
+    this.#pack = allocate(Math.max(1, pack.words), "parameters and constants");
+    this.#hoisted = stages.hoistedSize === 0 ? this.#pack : allocate(rows * stages.hoistedSize, "hoisted values");
+    const evaluations = [plan.shared, plan.hoisting, plan.value, form.kind === "sparse" ? form.evaluation : null];
+    const scratch = new Map<Evaluation, Region>();
+    for (const evaluation of evaluations) {
+      if (evaluation?.spec.tile?.scratch !== "storage") continue;
+      scratch.set(evaluation, allocate(STORAGE_GROUPS * evaluation.spec.code.scratch, "scratch"));
+    }
+    this.#scratch = scratch;
+    // Bindings begin at multiples of 256 bytes.
+    this.#second = 64 * Math.ceil(rows * state / 64);
+    if (form.kind === "sparse") {
+      const entries = form.matrix === "full" ? rows * state * form.size : 0;
+      this.#values = allocate(this.#second + entries, "values of f and entries of G");
+    } else if (form.kind === "dense") this.#values = null;
+    else {
+      const words = form.fold.inStorage ? form.fold.scratchWords : 2 * state;
+      this.#values = allocate(batch * words, "what a fold carries");
+    }
+    this.#carry = sink === "update" ? null : allocate(batch * state, "the error of the window before");
+    if (this.#carry !== null) machine.clear(this.#carry.buffer, 0, batch * state * WORD_BYTES);
+    this.#fillPack(allocate);
+  }
+
+  /** Prepares evaluations for the rows `start` to `start + length`, no sweeps. */
+  enterValues(start: number, length: number): void {
+    [this.#start, this.#length] = [start, length];
+  }
+
+  /** Prepares everything for the rows `start` to `start + length`. */
+  enter(start: number, length: number): void {
+    this.enterValues(start, length);
+    this.dispose();
+    const { form } = this.#plan;
+    this.sweep = form.kind === "fold"
+      ? this.#foldDispatches(form.fold)
+      : form.kind === "dense"
+      ? this.#denseDispatches(form.dense)
+      : this.#sparseDispatches(form);
+  }
+
+  /** Hoisted values of the window. */
+  hoist(): void {
+    const { hoisting } = this.#plan;
+    if (hoisting !== null) this.#run(this.#evaluation(hoisting, this.#hoisted, this.#buffers.start));
+  }
+
+  /** f at the start state for all rows. */
+  value(into: Region): void {
+    this.#run(this.#evaluation(this.#plan.value, into, this.#buffers.start));
+  }
+
+  /** Frees what belongs to the window. */
+  dispose(): void {
+    this.#scan?.dispose();
+    this.#scan = undefined;
+    if (this.#maps !== undefined) this.#machine.pool.release(this.#maps);
+    this.#maps = undefined;
+  }
+
+  #run(dispatches: readonly Recorded[]): void {
+    for (const { kernel, group, count } of dispatches) this.#machine.dispatch(kernel, group, count);
+  }
+
+  /** Parameters side by side, constants after them, and what follows from parameters alone between the two. */
+  #fillPack(allocate: Allocate): void {
+    const machine = this.#machine;
+    const { pack, shared, stages } = this.#plan;
+    const { params, program } = this.#job;
+    const { buffer } = this.#pack;
+    for (const { offset, data } of pack.constants) machine.write(buffer, Float32Array.from(data), offset * WORD_BYTES);
+    for (const [i, { leaf }] of program.params.entries()) {
+      machine.copy(bufferOf(params[i]!), 0, buffer, pack.offsets[i]! * WORD_BYTES, leaf.size * WORD_BYTES);
+    }
+    if (shared === null) return;
+    const values = allocate(stages.sharedSize, "values from parameters");
+    [this.#start, this.#length] = [0, 1];
+    this.#run(this.#evaluation(shared, values, this.#buffers.start, 1));
+    machine.copy(values.buffer, 0, buffer, pack.sharedOffset * WORD_BYTES, stages.sharedSize * WORD_BYTES);
+  }
+
+  /** The dispatches of an evaluation over the window. */
+  #evaluation(evaluation: Evaluation, out: Region, start: Region, batch = this.#job.batch): Recorded[] {
+    const { spec, kernel } = evaluation;
+    const rows = this.#length;
+    const info = { batch, rows, t0: this.#start, second: this.#second };
+    const iterate = spec.previous === "iterate" ? this.#buffers.ys : start;
+    const scratch = this.#scratch.get(evaluation);
+    const bind = (first: number, count: number): GPUBindGroup =>
+      this.#machine.bind(kernel, [
+        this.#machine.uniform(packInfo({ ...info, first, count })),
+        this.#pack,
+        this.#hoistedFor(out),
+        this.#buffers.xs ?? this.#pack,
+        start,
+        iterate,
+        this.#buffers.status,
+        out,
+        ...(scratch === undefined ? [] : [scratch]),
+      ]);
+    if (spec.tile === null) return [{ kernel, group: bind(0, 1), count: Math.ceil(batch * rows / LANE_ROWS) }];
+    const tiles = batch * Math.ceil(rows / spec.tile.rows);
+    if (scratch === undefined) return [{ kernel, group: bind(0, 1), count: tiles }];
+    const groups = Math.min(STORAGE_GROUPS, tiles);
+    const turns = Math.max(1, Math.floor(MAX_TURNS / evaluateTurns(spec)));
+    const parts: Recorded[] = [];
+    for (let first = 0; first < tiles; first += turns * groups) {
+      parts.push({ kernel, group: bind(first, Math.min(turns, Math.ceil((tiles - first) / groups))), count: groups });
+    }
+    return parts;
+  }
+
+  /** A buffer that is written must not be read by the same dispatch: hoisting itself reads none. */
+  #hoistedFor(out: Region): Region {
+    return out.buffer === this.#hoisted.buffer ? this.#pack : this.#hoisted;
+  }
+
+  #sparseDispatches(form: Extract<SweepForm, { kind: "sparse" }>): Recorded[] {
+    const { batch, rule, program: { state } } = this.#job;
+    const { ys, guess, status, start } = this.#buffers;
+    const values = this.#values!;
+    const time = this.#length;
+    const entries: Region = { buffer: values.buffer, offset: this.#second * WORD_BYTES };
+    const scan = this.#scan = new AffineScan(this.#machine, {
+      sink: this.#sink,
+      matrix: form.matrix,
+      size: form.size,
+      layout: form.layout,
+      reverse: false,
+      batch,
+      time,
+      units: state / form.size,
+      atol: rule.atol,
+      rtol: rule.rtol,
+    }, {
+      ...(form.matrix === "full" ? { matrix: entries } : {}),
+      vector: values,
+      out: ys,
+      state: status,
+      ...(this.#sink === "update" ? { guess: guess! } : { carry: this.#carry! }),
+    });
+    return [...this.#evaluation(form.evaluation, values, start), ...scan.dispatches];
+  }
+
+  #denseDispatches(dense: DensePlan): Recorded[] {
+    const { batch, rule: { atol, rtol }, program: { state } } = this.#job;
+    const rows = this.#length;
+    const chunk = planChunks(dense, batch, rows, state);
+    const chunks = Math.ceil(rows / chunk);
+    const words = batch * chunks * denseWords(state);
+    // Bindings begin at multiples of 256 bytes.
+    const second = 64 * Math.ceil(words / 64);
+    const size = (second + batch * chunks * state) * WORD_BYTES;
+    const maps = chunks === 1 ? undefined : this.#maps = this.#machine.pool.allocate(size, "maps of chunks");
+    const info = this.#machine.uniform(packInfo({ batch, rows, t0: this.#start, chunk, chunks, second, atol, rtol }));
+    const { start, xs, ys, status, guess } = this.#buffers;
+    const arrays: Readonly<Record<string, Region | null | undefined>> = {
+      START: start,
+      Y: ys,
+      S: status,
+      GUESS: guess,
+      CARRY: this.#carry,
+      AGG: maps && { buffer: maps, size },
+    };
+    const record = ({ kernel, arrays: names }: DensePlan["reduce"]): Recorded => {
+      const own = names.map((name) => arrays[name]!);
+      const group = this.#machine.bind(kernel, [info, this.#pack, this.#hoisted, xs ?? this.#pack, ...own]);
+      return { kernel, group, count: Math.ceil(batch * chunks / dense.perGroup) };
+    };
+    if (maps === undefined) return [record(dense.single)];
+    const spine = this.#scan = new Spine(this.#machine, { batch, chunks, size: state }, { buffer: maps }, this.#carry);
+    return [record(dense.reduce), ...spine.dispatches, record(dense.apply)];
+  }
+
+  #foldDispatches({ kernel, turns }: Fold): Recorded[] {
+    const { batch, rule: { atol, rtol } } = this.#job;
+    const rows = this.#length;
+    const most = Math.max(1, Math.floor(MAX_TURNS / turns));
+    const dispatches: Recorded[] = [];
+    for (let first = 0; first < rows; first += most) {
+      const info = { batch, rows, t0: this.#start, first, count: most, atol, rtol, carried: this.#start > 0 };
+      const group = this.#machine.bind(kernel, [
+        this.#machine.uniform(packInfo(info)),
+        this.#pack,
+        this.#hoisted,
+        this.#buffers.xs ?? this.#pack,
+        this.#buffers.start,
+        this.#buffers.ys,
+        this.#buffers.status,
+        this.#buffers.guess ?? this.#pack,
+        this.#values!,
+      ]);
+      dispatches.push({ kernel, group, count: batch });
+    }
+    return dispatches;
+  }
+}

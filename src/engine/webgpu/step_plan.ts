@@ -1,0 +1,244 @@
+import { emitEvaluate, type EvaluateSpec, type Store } from "../../../kernels/evaluate.ts";
+import { emitFold, type FoldSink, foldTurns } from "../../../kernels/fold.ts";
+import { denseTileWords } from "../../../kernels/dense_tile.ts";
+import type { Kernel } from "../../../kernels/kernel.ts";
+import { locateRow, type RowShape } from "../../../kernels/traced.ts";
+import type { Node } from "../../trace/graph.ts";
+import { type Place, read } from "../../trace/places.ts";
+import type { StepProgram } from "../../trace/program.ts";
+import { hoist, type Slot, type Stages } from "../../trace/stages.ts";
+import { absoluteAction, type Transition, transitionAction } from "../../trace/transition.ts";
+import { MAX_BLOCK, type TransitionEntries, transitionEntries } from "../../trace/transition_entries.ts";
+import { type DensePlan, planDense } from "./dense_plan.ts";
+import { ParameterPack, planTile, printLane, type PrintRequest, printTile, widestOf } from "./traced.ts";
+
+/** Words of workgroup memory that every device has, but for a few that kernels keep for themselves. */
+export const WORKGROUP_WORDS = 4000;
+
+/** Steps of at most this many states are evaluated by one invocation each. */
+const LANE_STATES = MAX_BLOCK;
+
+/** An evaluation at all rows, and the tiles it works in. */
+export interface Evaluation {
+  readonly spec: EvaluateSpec;
+  readonly kernel: Kernel;
+}
+
+/** A fold, and how many rows one dispatch may take. */
+export interface Fold {
+  readonly kernel: Kernel;
+  readonly turns: number;
+  readonly scratchWords: number;
+  readonly inStorage: boolean;
+}
+
+/** How a sweep runs. */
+export type SweepForm =
+  | { readonly kind: "fold"; readonly fold: Fold }
+  /** G evaluated where it is used, in a scan of products. */
+  | { readonly kind: "dense"; readonly dense: DensePlan }
+  /** f and the entries of small blocks to memory, then a scan of it. */
+  | {
+    readonly kind: "sparse";
+    readonly evaluation: Evaluation;
+    readonly matrix: "zero" | "identity" | "full";
+    readonly size: number;
+    readonly layout: "contiguous" | "strided";
+  };
+
+/** All that the engine knows of a step with one transition. */
+export interface StepPlan {
+  readonly stages: Stages;
+  readonly pack: ParameterPack;
+  /** Values from parameters alone. */
+  readonly shared: Evaluation | null;
+  readonly hoisting: Evaluation | null;
+  /** f at one state for all rows. */
+  readonly value: Evaluation;
+  readonly form: SweepForm;
+}
+
+/** What a plan is for: a sweep, or an error scan. */
+export type PlanSink = "update" | "first-order" | "absolute";
+
+const cache = new WeakMap<StepProgram, Map<string, StepPlan>>();
+
+/** The plan of a step, made at first use and kept as long as the step. */
+export function stepPlan(program: StepProgram, transition: Transition, sink: PlanSink = "update"): StepPlan {
+  let known = cache.get(program);
+  if (known === undefined) cache.set(program, known = new Map());
+  const key = JSON.stringify([transition, String(transition.clip), sink]);
+  let plan = known.get(key);
+  if (plan === undefined) known.set(key, plan = makePlan(program, transition, sink));
+  return plan;
+}
+
+/** G of an error scan: exactly ∂f/∂h, as sparse as it is proven to be. */
+export function errorTransition({ structure }: StepProgram): Transition {
+  const exact = { scale: 0, clip: Infinity };
+  return structure.kind === "block"
+    ? { kind: "block", ...exact, block: structure.block, layout: structure.layout }
+    : { kind: structure.kind, ...exact };
+}
+
+/** The nodes that entries are made of. */
+export function entryNodes(entries: TransitionEntries): Node[] {
+  switch (entries.kind) {
+    case "zero":
+    case "identity":
+      return [];
+    case "blocks":
+      return [entries.planes];
+    case "columns":
+      return [entries.transposed];
+    case "terms":
+      return entries.terms.flatMap((term) => {
+        if (term.kind === "diagonal") return [term.values];
+        return term.kind === "outer" ? [term.left, term.right] : [term.left, term.view.matrix, term.right];
+      });
+  }
+}
+
+/** What a plan has whatever its form, and the request that its form is printed by. */
+interface Outline extends Omit<StepPlan, "form"> {
+  readonly request: Omit<PrintRequest, "given">;
+  readonly shape: RowShape;
+}
+
+function makePlan(program: StepProgram, transition: Transition, sink: PlanSink): StepPlan {
+  const { output, name, state } = program;
+  const sequential = transition.kind === "sequential";
+  const entries = transitionEntries(program, transition, sink === "absolute");
+  const label = `${name} ${sequential ? "sequential" : `${transition.kind} ${sink}`}`;
+  const dense = entries.kind === "terms" || entries.kind === "columns" ? entries : null;
+  if (!sequential && (dense === null || denseTileWords(state) < WORKGROUP_WORDS)) {
+    const { request, shape, ...plan } = outline(program, [output, ...entryNodes(entries)]);
+    const whole = { ...request, given: 1 } as const;
+    if (dense === null) return { ...plan, form: sparseForm(whole, label, shape, entries) };
+    const form = planDense(whole, dense, { name: label, shape, transition, sink, words: WORKGROUP_WORDS });
+    if (form !== null) return { ...plan, form: { kind: "dense", dense: form } };
+  }
+  // Products of matrices that no workgroup can hold are not worth forming.
+  const action = sequential
+    ? null
+    : sink === "absolute"
+    ? absoluteAction(program)
+    : transitionAction(program, transition);
+  const { request, shape, ...plan } = outline(program, [output, ...(action === null ? [] : [action])]);
+  const form = foldForm({ ...request, given: 2 }, label, shape, sequential ? "sequential" : sink, action);
+  return { ...plan, form };
+}
+
+function outline(program: StepProgram, outputs: readonly Node[]): Outline {
+  const { output, name } = program;
+  const stages = hoist(outputs, program);
+  const pack = new ParameterPack(program, stages.sharedSize);
+  const shape: RowShape = { state: program.state, input: program.input, hoisted: stages.hoistedSize };
+  const none: Stages = { ...stages, shared: [], hoisted: [] };
+  const request = { program, pack } as const;
+  const slots = (list: readonly Slot[]): Node[] => list.map(({ node }) => node);
+  const store = (list: readonly Slot[], width: number) => (places: ReadonlyMap<Node, Place>): Store[] =>
+    list.map(({ node, offset }) => ({
+      count: node.size,
+      width,
+      offset: "0u",
+      index: `${offset}u + i`,
+      text: read(places.get(node)!, "i"),
+    }));
+  const shared = stages.shared.length === 0 ? null : evaluate(
+    { ...request, stages: none, outputs: slots(stages.shared), given: 0 },
+    { name: `${name} shared`, shape, previous: "none", skip: false, stores: store(stages.shared, 0), single: true },
+  );
+  const hoisting = stages.hoisted.length === 0 ? null : evaluate(
+    { ...request, stages: { ...none, shared: stages.shared }, outputs: slots(stages.hoisted), given: 0 },
+    { name: `${name} hoist`, shape, previous: "none", skip: false, stores: store(stages.hoisted, shape.hoisted) },
+  );
+  const value = evaluate({ ...request, stages, outputs: [output], given: 1 }, {
+    name: `${name} value`,
+    shape,
+    previous: "start",
+    skip: false,
+    stores: store([{ node: output, offset: 0 }], shape.state),
+  });
+  return { stages, pack, shared, hoisting, value, request: { ...request, stages, outputs }, shape };
+}
+
+interface EvaluateOptions {
+  readonly name: string;
+  readonly shape: RowShape;
+  readonly previous: EvaluateSpec["previous"];
+  readonly skip: boolean;
+  readonly stores: (places: ReadonlyMap<Node, Place>) => Store[];
+  /** There is one row only. */
+  readonly single?: boolean;
+}
+
+function evaluate(request: PrintRequest, options: EvaluateOptions): Evaluation {
+  const { name, shape, previous, skip, single = false } = options;
+  const width = widestOf(request);
+  let spec: EvaluateSpec;
+  if (width <= LANE_STATES && !single) {
+    const { code, places } = printLane(request);
+    spec = { name, shape, code, stores: options.stores(places), previous, skip, tile: null };
+  } else {
+    const locate = (scratch: string, words: string): string[] => [
+      "let r = r0 + row;",
+      ...locateRow(shape, "r"),
+      `let w = ${scratch}row * ${words};`,
+    ];
+    // Scratch is known once the code is printed, and what it needs decides how many rows fit.
+    const trial = printTile(request, { rows: 1, lanes: 32, scratch: "workgroup" }, locate("", "SCRATCH"));
+    const tile = planTile(trial.code.scratch, width, single ? 1 : 64, WORKGROUP_WORDS);
+    const words = trial.code.scratch;
+    const base = tile.scratch === "storage" ? `group * ${words}u + ` : "";
+    const { code, places } = printTile(request, tile, locate(base, `${words}u`));
+    spec = { name, shape, code, stores: options.stores(places), previous, skip, tile };
+  }
+  return { spec, kernel: emitEvaluate(spec) };
+}
+
+function sparseForm(request: PrintRequest, name: string, shape: RowShape, entries: TransitionEntries): SweepForm {
+  const { program: { output, state } } = request;
+  const size = entries.kind === "blocks" ? entries.size : 1;
+  const units = state / size;
+  const stores = (places: ReadonlyMap<Node, Place>): Store[] => {
+    const f: Store = { count: state, width: state, offset: "0u", index: "i", text: read(places.get(output)!, "i") };
+    if (entries.kind !== "blocks") return [f];
+    const text = read(places.get(entries.planes)!, "i");
+    // From planes of entries to a block for each unit.
+    const index = size === 1 ? "i" : `(i % ${units}u) * ${size * size}u + i / ${units}u`;
+    return [f, { count: state * size, width: state * size, offset: "P.second", index, text }];
+  };
+  const evaluation = evaluate(request, { name, shape, previous: "iterate", skip: true, stores });
+  const layout = entries.kind === "blocks" ? entries.layout : "contiguous";
+  const matrix = entries.kind === "blocks" ? "full" : entries.kind === "identity" ? "identity" : "zero";
+  return { kind: "sparse", evaluation, matrix, size, layout };
+}
+
+function foldForm(
+  request: PrintRequest,
+  name: string,
+  shape: RowShape,
+  sink: FoldSink,
+  action: Node | null,
+): SweepForm {
+  const { program: { output, state } } = request;
+  const width = widestOf(request);
+  const trial = printTile(request, { rows: 1, lanes: 32, scratch: "workgroup" }, []);
+  const tile = planTile(trial.code.scratch, width, 1, WORKGROUP_WORDS);
+  const { code, places } = printTile(request, tile, []);
+  const text = (node: Node): string => read(places.get(node)!, "i");
+  const spec = {
+    name,
+    sink,
+    shape,
+    code,
+    value: text(output),
+    action: action === null ? "0.0" : text(action),
+    lanes: tile.lanes,
+    scratch: tile.scratch,
+  };
+  const kernel = emitFold(spec);
+  const fold = { kernel, turns: foldTurns(spec), scratchWords: code.scratch, inStorage: tile.scratch === "storage" };
+  return { kind: "fold", fold };
+}

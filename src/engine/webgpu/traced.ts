@@ -1,0 +1,163 @@
+import type { TracedCode } from "../../../kernels/traced.ts";
+import { createLaneDialect, createTileDialect, type WgslDialect } from "../../trace/dialect_wgsl.ts";
+import { type Node, topological } from "../../trace/graph.ts";
+import { isIndexable, memory, type Place, read } from "../../trace/places.ts";
+import { printCode } from "../../trace/print.ts";
+import type { StepProgram } from "../../trace/program.ts";
+import type { Slot, Stages } from "../../trace/stages.ts";
+
+/** One buffer of all that kernels read of a step beside its rows: parameters, values from them, constants. */
+export class ParameterPack {
+  /** First words of the parameters, in their order. */
+  readonly offsets: readonly number[];
+  readonly sharedOffset: number;
+  readonly #constants = new Map<string | Float64Array, { readonly offset: number; readonly data: Float64Array }>();
+  #words: number;
+
+  constructor(program: StepProgram, readonly sharedSize: number) {
+    const offsets: number[] = [];
+    let words = 0;
+    for (const { leaf } of program.params) {
+      offsets.push(words);
+      words += leaf.size;
+    }
+    this.offsets = offsets;
+    this.sharedOffset = words;
+    this.#words = words + sharedSize;
+  }
+
+  get words(): number {
+    return this.#words;
+  }
+
+  get constants(): Iterable<{ readonly offset: number; readonly data: Float64Array }> {
+    return this.#constants.values();
+  }
+
+  /** Where an array of constants is: equal numbers, and the same array, are there once. */
+  place(data: Float64Array): Place {
+    const key = data.length === 1 ? String(data[0]) : data;
+    let known = this.#constants.get(key);
+    if (known === undefined) {
+      this.#constants.set(key, known = { offset: this.#words, data });
+      this.#words += data.length;
+    }
+    return memory("C", "", known.offset);
+  }
+}
+
+/** Printed code, and where its outputs are. */
+export interface PrintedCode {
+  readonly code: TracedCode;
+  readonly places: ReadonlyMap<Node, Place>;
+}
+
+/** What a kernel evaluates. */
+export interface PrintRequest {
+  readonly program: StepProgram;
+  readonly stages: Stages;
+  readonly pack: ParameterPack;
+  readonly outputs: readonly Node[];
+  /** Whether h, and after it δ, are in the first words of scratch. */
+  readonly given: 0 | 1 | 2;
+}
+
+/** Places of all that a kernel finds in memory. */
+function inputPlaces({ program, stages, pack, given }: PrintRequest, base: string): Map<Node, Place> {
+  const places = new Map<Node, Place>();
+  for (const [i, { leaf }] of program.params.entries()) places.set(leaf, memory("C", "", pack.offsets[i]));
+  const put = (slots: readonly Slot[], name: string, base: string, first: number): void => {
+    for (const { node, offset } of slots) places.set(node, memory(name, base, first + offset));
+  };
+  put(stages.shared, "C", "", pack.sharedOffset);
+  put(stages.hoisted, "Z", "z", 0);
+  places.set(program.x, memory("X", "x")).set(program.t, { kind: "same", text: "t" });
+  if (given > 0) places.set(program.h, memory("W", base, 0));
+  if (given > 1) places.set(program.delta, memory("W", base, program.state));
+  return places;
+}
+
+/** Outputs that are parts of h or δ themselves are copied: kernels overwrite these while they read those. */
+function detach(request: PrintRequest, places: Map<Node, Place>, lines: string[], dialect: WgslDialect): void {
+  const reserved = request.given * request.program.state;
+  let copied = false;
+  for (const node of new Set(request.outputs)) {
+    const from = places.get(node)!;
+    if (from.kind !== "memory" || from.name !== "W" || from.first >= reserved) continue;
+    const to = dialect.scratch(node.size);
+    dialect.each(lines, "i", node.size, () => lines.push(`${read(to, "i")} = ${read(from, "i")};`));
+    places.set(node, to);
+    copied = true;
+  }
+  if (copied) dialect.sync(lines);
+}
+
+function print(request: PrintRequest, base: string, dialect: WgslDialect): PrintedCode {
+  const places = inputPlaces(request, base);
+  const lines = printCode(request.outputs, places, dialect);
+  detach(request, places, lines, dialect);
+  return { code: { lines, scratch: dialect.scratchWords, turns: dialect.turns }, places };
+}
+
+/** Code for one invocation. */
+export function printLane(request: PrintRequest): PrintedCode {
+  const dialect = createLaneDialect((data) => request.pack.place(data), request.given * request.program.state);
+  const { code, places } = print(request, "", dialect);
+  // Short values are names; stores and products want to index them.
+  const lines = [...code.lines];
+  const all = new Map(places);
+  for (const node of request.outputs) {
+    const place = places.get(node)!;
+    if (isIndexable(place)) continue;
+    const to = dialect.scratch(node.size);
+    for (let i = 0; i < node.size; i++) lines.push(`${read(to, i)} = ${read(place, i)};`);
+    all.set(node, to);
+  }
+  return { code: { lines, scratch: dialect.scratchWords, turns: dialect.turns }, places: all };
+}
+
+/** How a tile is cut. */
+export interface TilePlan {
+  readonly rows: number;
+  readonly lanes: number;
+  readonly scratch: "workgroup" | "storage";
+}
+
+/** Code for a workgroup. */
+export function printTile(
+  request: PrintRequest,
+  { rows, lanes, scratch }: TilePlan,
+  locate: readonly string[],
+): PrintedCode {
+  return print(
+    request,
+    "w",
+    createTileDialect((data) => request.pack.place(data), {
+      rows,
+      lanes,
+      reserved: request.given * request.program.state,
+      locate,
+      barrier: scratch === "storage" ? "storageBarrier();" : "workgroupBarrier();",
+    }),
+  );
+}
+
+/** The longest vector that is computed on the way to the outputs: lanes beyond it idle. */
+export function widestOf({ outputs, program, stages }: PrintRequest): number {
+  const ahead = new Set([...stages.shared, ...stages.hoisted].map(({ node }) => node));
+  const nodes = topological(outputs, (node) => ahead.has(node)).filter((node) => !ahead.has(node));
+  const sizes = nodes.filter(({ op }) => op !== "leaf" && op !== "constant").map(({ size }) => size);
+  return Math.max(1, program.state, ...sizes.filter((size) => size <= 4 * program.state));
+}
+
+/** Rows and lanes of tiles for code of so many words of scratch a row, with `extra` words beside it. */
+export function planTile(words: number, width: number, most: number, workgroupWords: number, extra = 0): TilePlan {
+  const room = Math.floor((workgroupWords - extra) / Math.max(1, words));
+  if (room < 1) return { rows: 1, lanes: lanesFor(width), scratch: "storage" };
+  const rows = Math.max(1, Math.min(most, room, Math.floor(256 / width)));
+  return { rows, lanes: lanesFor(rows * width), scratch: "workgroup" };
+}
+
+function lanesFor(items: number): number {
+  return Math.max(32, Math.min(256, 32 * Math.ceil(items / 32)));
+}

@@ -1,0 +1,61 @@
+import { concat, elementwise, mul, slice, zeros } from "./build.ts";
+import type { Node } from "./graph.ts";
+import { entriesAlong, structuredJacobian, type Term } from "./jacobian.ts";
+import type { BlockLayout } from "./pattern.ts";
+import type { StepProgram } from "./program.ts";
+import { clipEntries, diagonalOf, identity, jacobianColumns, type Transition } from "./transition.ts";
+
+/** The entries of G[t], for machines that compose transitions instead of applying them to one vector. */
+export type TransitionEntries =
+  | { readonly kind: "zero" | "identity" }
+  /** Planes of `D / size` entries: plane p size + q holds entry (p, q) of the block of every unit. */
+  | { readonly kind: "blocks"; readonly size: number; readonly layout: BlockLayout; readonly planes: Node }
+  /** Entries follow from the terms, with clip and scale still to be applied. */
+  | { readonly kind: "terms"; readonly terms: readonly Exclude<Term, { kind: "product" }>[] }
+  /** Entry (i, j) is `transposed[j, i]`, clip and scale still to be applied. */
+  | { readonly kind: "columns"; readonly transposed: Node };
+
+/** Blocks of more states than this are treated as dense. */
+export const MAX_BLOCK = 4;
+
+/** How G[t] is to be computed entry by entry; with `absolute` the entries of small blocks are absolute values. */
+export function transitionEntries(
+  program: StepProgram,
+  transition: Transition,
+  absolute = false,
+): TransitionEntries {
+  const { kind, scale, clip } = transition;
+  const { tangent, trace, output, h, state } = program;
+  return trace.run((): TransitionEntries => {
+    if (kind === "sequential" || kind === "zero" || tangent === null && kind !== "identity") return { kind: "zero" };
+    if (kind === "identity") return { kind: "identity" };
+    const finish = (entries: Node): Node => {
+      const scaled = mul(clipEntries(entries, clip), trace.constant(1 - scale));
+      return absolute ? elementwise("abs", [scaled]) : scaled;
+    };
+    if (kind === "diagonal") {
+      const diagonal = diagonalOf(program, transition);
+      return diagonal === null
+        ? { kind: "zero" }
+        : { kind: "blocks", size: 1, layout: "contiguous", planes: finish(diagonal) };
+    }
+    const terms = structuredJacobian(output, h);
+    if (kind === "block" && transition.block! <= MAX_BLOCK) {
+      const size = transition.block!;
+      const layout = transition.layout ?? "contiguous";
+      const units = state / size;
+      const [offset, step] = layout === "strided" ? [units, 1] : [1, size];
+      const columns = terms === null ? jacobianColumns(program, identity(state)) : null;
+      const plane = (p: number, q: number): Node => {
+        if (terms !== null) return entriesAlong(terms, p * offset, q * offset, step, units) ?? zeros(trace, [units]);
+        return slice(columns!, q * offset * state + p * offset, units, step * (state + 1));
+      };
+      const planes = Array.from({ length: size * size }, (_, e) => finish(plane(Math.floor(e / size), e % size)));
+      return { kind: "blocks", size, layout, planes: concat(planes) };
+    }
+    const direct = terms?.filter((term) => term.kind !== "product");
+    return direct === undefined || direct.length < terms!.length
+      ? { kind: "columns", transposed: jacobianColumns(program, identity(state)) }
+      : { kind: "terms", terms: direct };
+  });
+}
