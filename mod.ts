@@ -18,7 +18,7 @@
  * @module
  */
 export type { DType, HostArray, HostTensor, Shape, ShapeTree, Tree } from "./src/core/types.ts";
-export { DeviceError, TraceError } from "./src/core/errors.ts";
+export { DeviceError, KernelError, TraceError } from "./src/core/errors.ts";
 export { type Device, type DeviceOptions, openDevice } from "./src/device.ts";
 export { type Tensor, tensor, type TensorLike, tidy, toDevice, toHost } from "./src/tensor.ts";
 export {
@@ -47,4 +47,5 @@ export type { SolveProgress } from "./src/solve/iterate.ts";
 export { explainResult, type Solution, SolveError, type SolveResult, type SolveStats } from "./src/solve/solution.ts";
 export type { SolveOptions } from "./src/solve/attempt.ts";
 export { type EnqueuedSolve, enqueueSolve, solve } from "./src/solve/sequence.ts";
+export { warmup, type WarmupOptions } from "./src/solve/warmup.ts";
 export * from "./src/io/mod.ts";

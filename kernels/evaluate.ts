@@ -73,7 +73,7 @@ export function emitEvaluate(spec: EvaluateSpec): Kernel {
   const bindings = tile?.scratch === "storage"
     ? [...BINDINGS, { name: "W", kind: "read_write", type: "array<f32>" } as const]
     : BINDINGS;
-  const running = `S[b * 16u] != ${STATUS.running}u`.replace("S[b * 16u]", stateWord("status", "b"));
+  const running = `${stateWord("status", "b")} != ${STATUS.running}u`;
   const main: string[] = [];
   const declarations = [INFO];
   if (tile === null) {
@@ -95,7 +95,7 @@ export function emitEvaluate(spec: EvaluateSpec): Kernel {
       main.push(`for (var i = 0u; i < ${count}u; i++) { OUT[${offset} + n * ${width}u + ${index}] = ${text}; }`);
     }
   } else {
-    const { rows, lanes, scratch } = tile;
+    const { rows, scratch } = tile;
     const locate = [
       "let r = r0 + row;",
       ...locateRow(shape, "r"),

@@ -1,4 +1,4 @@
-import { type ScanSink } from "./scan_elements.ts";
+import type { ScanSink } from "./scan_elements.ts";
 import { NONE, stateWord, STATUS } from "./sequence.ts";
 
 /** What a sink adds to a kernel that applies a scan. */

@@ -20,7 +20,7 @@ loaded in order, one row ahead of its use; invocations hold the new product in r
 apply: from the exact state before the chunk; invocation i computes component i, A[t] double-buffered: a barrier a row.
 Over aggregates, which lie as matrix and vector per (sequence, chunk, unit), apply leaves the state before each chunk.
 Bytes per row: 4 n (n + 1) in reduce, 4 n (n + 2) in apply. Operations: 2 n n (n + 1) and 2 n n.
-Loops: per row 1 + n / 4 turns for each of the tiles of an invocation. Workgroup memory: at most 15.4 KiB.
+Loops: per row 1, and n / 4 + 1 turns for each of the tiles of an invocation. Workgroup memory: at most 15.4 KiB.
 `;
 
 /** Words of an aggregate. */
@@ -50,9 +50,9 @@ function layoutOf({ size: n, phase }: Pick<TileSpec, "size" | "phase">) {
   };
 }
 
-/** The turns of an invocation for each row of its chunk. */
+/** The turns of an invocation for each row of its chunk; drivers count the last test of an inner loop as one. */
 export function tileTurns(n: number): number {
-  return 1 + layoutOf({ size: n, phase: "reduce" }).items * Math.floor(n / 4);
+  return 1 + layoutOf({ size: n, phase: "reduce" }).items * (Math.floor(n / 4) + 1);
 }
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, k) => k);

@@ -1,6 +1,6 @@
 import { functionsOf } from "./functions.ts";
 import { assembleKernel, type Kernel } from "./kernel.ts";
-import { NONE, STATE, stateWord, STATUS } from "./sequence.ts";
+import { NONE, type STATE, stateWord, STATUS } from "./sequence.ts";
 
 /**
  * - `enter`: a window begins: who was not solved in the one before stays unsolved, all others run

@@ -102,7 +102,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const wanted = { gpu, gpuDevice, profile } as OpenOptions;
   const requireHardware = backend === "auto" && gpu === undefined && gpuDevice === undefined;
   const machine = requireHardware ? await openMachine({ ...wanted, requireHardware }) : await openMachine(wanted);
-  return new OpenDevice(machine === null ? new CpuEngine(dtype) : new GpuEngine(machine));
+  return new OpenDevice(machine === null ? new CpuEngine(dtype) : await GpuEngine.start(machine));
 }
 
 function checkOptions(options: DeviceOptions): void {

@@ -136,9 +136,15 @@ export interface Engine {
   readonly backend: "cpu" | "webgpu";
   readonly dtype: "f32" | "f64";
   readonly description: string;
+  /** What kind of machine it is, for estimates of cost. */
+  readonly speed: "cpu" | "software" | "hardware";
+
+  /** Compiles what solves of about such sizes will run. */
+  warm(program: StepProgram, transition: Transition, batch: number, time: number): Promise<void>;
 
   /** Copies `data` to the machine, converting floats to the engine's own dtype. */
   upload(data: HostArray, label?: string): Memory;
+  /** Memory with unspecified contents. */
   allocate(dtype: DType, length: number, label?: string): Memory;
   /** A copy in host memory, after all queued work. */
   read(memory: Memory): Promise<HostArray>;

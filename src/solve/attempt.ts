@@ -6,7 +6,8 @@ import { programOf, type Step } from "../step.ts";
 import { type Tensor, wrapMemory } from "../tensor.ts";
 import { type GuessChoice, resolveGuess } from "./guess.ts";
 import type { SolveProgress } from "./iterate.ts";
-import { isNewton, type Method, type MethodName, METHODS, resolveMethod } from "./methods.ts";
+import { chooseMethod } from "./auto.ts";
+import { isNewton, type Method, type MethodName, resolveMethod, transitionOf } from "./methods.ts";
 import { type PreparedProblem, prepareProblem, type Problem } from "./problem.ts";
 
 /** How a problem is solved. */
@@ -118,18 +119,21 @@ function checkSettings(context: string, options: SolveOptions): ErrorKind | null
 }
 
 /** Checks everything at the door, and hands the engine a job; nothing is kept if that fails. */
-export function begin(step: Step, given: Problem, options: SolveOptions): Attempt {
+export function begin(step: Step, posed: Problem, options: SolveOptions): Attempt {
   const program = programOf(step);
   const { name, state } = program;
   const context = `Cannot solve "${name}"`;
   const { keepIterates = false } = options;
   const errorKind = checkSettings(context, options);
-  const problem = prepareProblem(program, given, options.device);
+  const problem = prepareProblem(program, posed, options.device);
   const { device, batch, time, batched } = problem;
   try {
     const engine = engineOf(device);
-    const { method, reason } = resolveMethod(options.method ?? "auto", engine.backend);
-    const transition = METHODS[method.name](program, method);
+    const given = resolveMethod(options.method ?? "auto");
+    const choice = given === null ? chooseMethod(program, engine, batch, time) : undefined;
+    const method = given ?? { name: choice!.name };
+    const reason = choice?.reason;
+    const transition = transitionOf(program, method);
     const defaults = TOLERANCES[engine.dtype];
     const { epsilon } = defaults;
     const { rtol = defaults.rtol, atol = defaults.atol } = options;

@@ -104,20 +104,25 @@ export function checkMethod<M extends Method>(context: string, method: M): M {
   return method;
 }
 
-/** The method to run, and for `auto` why it was chosen. */
+/** The method itself, or null for `auto`; a RangeError if there is none of the name. */
 export function resolveMethod(
   choice: MethodName | Method,
-  backend: "cpu" | "webgpu",
-): { method: Method & { readonly name: keyof typeof METHODS }; reason?: string } {
+): (Method & { readonly name: keyof typeof METHODS }) | null {
   const method = typeof choice === "string" ? { name: choice } : choice;
   const name = method?.name;
-  if (name === "auto" && backend === "cpu") {
-    const reason = "the CPU engine runs on one thread, where one pass is less work than any number of sweeps";
-    return { method: { name: "sequential" }, reason };
-  }
-  if (name === "auto" || !Object.hasOwn(METHODS, name)) {
+  if (name === "auto") return null;
+  if (!Object.hasOwn(METHODS, name)) {
     const known = ["auto", ...Object.keys(METHODS)].join(", ");
     throw new RangeError(`Cannot solve: method must be one of ${known}, got ${describe(name ?? choice)}`);
   }
-  return { method: checkMethod(`Cannot solve by ${name}`, { ...method, name }) };
+  return checkMethod(`Cannot solve by ${name}`, { ...method, name });
+}
+
+/** The transition of a method for a step. Scaled or clipped to nothing it is Jacobi's, on every engine. */
+export function transitionOf(
+  program: StepProgram,
+  method: Method & { readonly name: keyof typeof METHODS },
+): Transition {
+  const transition = METHODS[method.name](program, method);
+  return transition.scale === 1 || transition.clip === 0 ? { kind: "zero", ...PLAIN } : transition;
 }

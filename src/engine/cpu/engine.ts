@@ -12,6 +12,8 @@ import type {
   SweepRun,
   Verdict,
 } from "../engine.ts";
+import type { StepProgram } from "../../trace/program.ts";
+import type { Transition } from "../../trace/transition.ts";
 import { allocateArray, arrayOf, parameterArray } from "./memory.ts";
 import { matmul, reduce } from "./arrays.ts";
 import { scan } from "./scan.ts";
@@ -24,10 +26,16 @@ const WORKING_BYTES = 2 ** 30;
 /** The CPU engine: typed arrays and generated JavaScript; work is done when it is asked for. */
 export class CpuEngine implements Engine {
   readonly backend = "cpu";
+  readonly speed = "cpu";
   readonly description: string;
 
   constructor(readonly dtype: "f32" | "f64") {
     this.description = `CPU, one thread, generated JavaScript, ${dtype}`;
+  }
+
+  warm(program: StepProgram, transition: Transition): Promise<void> {
+    stepKernels(program, transition, this.dtype);
+    return Promise.resolve();
   }
 
   upload(data: HostArray, label = "a tensor"): Memory {
@@ -96,7 +104,9 @@ export class CpuEngine implements Engine {
     reduce(job);
   }
 
-  affordableWindow({ program, transition, batch, time }: Omit<SweepJob, "window" | "ys" | "rule" | "maxSweeps">): number {
+  affordableWindow(
+    { program, transition, batch, time }: Omit<SweepJob, "window" | "ys" | "rule" | "maxSweeps">,
+  ): number {
     if (transition.kind === "sequential") return time;
     const { hoistedSize } = stepKernels(program, transition, this.dtype).stages;
     const bytesPerStep = batch * (hoistedSize + program.state) * (this.dtype === "f32" ? 4 : 8);

@@ -12,23 +12,43 @@ import type {
   SweepRun,
   Verdict,
 } from "../engine.ts";
+import type { StepProgram } from "../../trace/program.ts";
+import type { Transition } from "../../trace/transition.ts";
 import { recordCopy, recordMatmul, recordReduce } from "./arrays.ts";
 import type { Machine } from "./machine.ts";
 import { bufferOf, type GpuMemory, WORD_BYTES } from "./memory.ts";
 import { affordableRows, recordMap } from "./map.ts";
 import { recordScan } from "./scan_job.ts";
-import { GpuRun } from "./sweeps.ts";
+import { baseKernels, solveKernels } from "./warm.ts";
+import { EmptyRun, type EngineRun, GpuRun } from "./sweeps.ts";
 
 /** The WebGPU engine: every call records work and returns; only `read`, `verdict` and `dispose` wait. */
 export class GpuEngine implements Engine {
   readonly backend = "webgpu";
   readonly dtype = "f32";
   readonly description: string;
+  readonly speed: "software" | "hardware";
   readonly machine: Machine;
 
   constructor(machine: Machine) {
     this.machine = machine;
     this.description = machine.description;
+    this.speed = machine.software ? "software" : "hardware";
+  }
+
+  /** An engine whose own kernels are compiled. */
+  static async start(machine: Machine): Promise<GpuEngine> {
+    try {
+      await machine.warm(baseKernels());
+    } catch (error) {
+      await machine.dispose().catch(() => {/* the error before it says more */});
+      throw error;
+    }
+    return new GpuEngine(machine);
+  }
+
+  async warm(program: StepProgram, transition: Transition, batch: number, time: number): Promise<void> {
+    await this.machine.warm(solveKernels(program, transition, batch, time));
   }
 
   upload(data: HostArray, label = "a tensor"): Memory {
@@ -78,27 +98,27 @@ export class GpuEngine implements Engine {
   }
 
   beginRun(job: SweepJob): SweepRun {
-    return new GpuRun(job, this.machine);
+    return job.batch * job.time === 0 ? new EmptyRun(job) : new GpuRun(job, this.machine);
   }
 
-  enterWindow(run: SweepRun, start: number, length: number): "running" | "later" {
-    return (run as GpuRun).enterWindow(start, length);
+  enterWindow(run: SweepRun, start: number, length: number): "done" | "later" {
+    return (run as EngineRun).enterWindow(start, length);
   }
 
   sweep(run: SweepRun): "done" | "later" {
-    return (run as GpuRun).sweep();
+    return (run as EngineRun).sweep();
   }
 
   verdict(run: SweepRun): Promise<Verdict> {
-    return (run as GpuRun).verdict();
+    return (run as EngineRun).verdict();
   }
 
   measureError(run: SweepRun, kind: ErrorKind): void {
-    (run as GpuRun).measureError(kind);
+    (run as EngineRun).measureError(kind);
   }
 
   endRun(run: SweepRun): void {
-    (run as GpuRun).end();
+    (run as EngineRun).end();
   }
 
   dispose(): Promise<void> {

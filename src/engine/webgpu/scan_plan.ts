@@ -14,8 +14,8 @@ const LEAST_CHUNKS = 4;
 const LEAST_TILE_CHUNKS = 16;
 /** Rows of an invocation where rows have nothing to do with each other. */
 const FREE_ROWS = 16;
-/** Fewer channels leave lanes along channels without neighbours. */
-const FEW_CHANNELS = 32;
+/** With fewer units lanes along units use less than the 32 bytes that memory gives at a time. */
+const FEW_UNITS = 8;
 const LEAST_TIME = 2 * TIME_TILE;
 /** Aggregates that one invocation takes one after the other. */
 const SPINE_ROWS = 64;
@@ -97,7 +97,7 @@ export function planScan({ batch, time, units, size, matrix }: ScanShape): ScanP
     const chunkRows = Math.min(MAX_TURNS, Math.max(FREE_ROWS, Math.ceil(time / wanted)));
     return { ...planOf("lanes", time, chunkRows, 1), spine: [], turns: chunkRows };
   }
-  if (size === 1 && sequences < FEW_CHANNELS && time >= LEAST_TIME) return planOf("time", time, TIME_TILE, 1, 0);
+  if (size === 1 && units < FEW_UNITS && time >= LEAST_TIME) return planOf("time", time, TIME_TILE, 1, 0);
   // Loops of lanes are unrolled, but for their last rows.
   return planOf("lanes", time, chunkRowsFor(time, wanted, LEAST_CHUNKS, MAX_TURNS), 1);
 }

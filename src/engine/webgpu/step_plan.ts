@@ -114,7 +114,7 @@ function makePlan(program: StepProgram, transition: Transition, sink: PlanSink):
   if (!sequential && (dense === null || denseTileWords(state) < WORKGROUP_WORDS)) {
     const { request, shape, ...plan } = outline(program, [output, ...entryNodes(entries)]);
     const whole = { ...request, given: 1 } as const;
-    if (dense === null) return { ...plan, form: sparseForm(whole, label, shape, entries) };
+    if (dense === null) return { ...plan, form: sparseForm(whole, label, shape, entries, sink) };
     const form = planDense(whole, dense, { name: label, shape, transition, sink, words: WORKGROUP_WORDS });
     if (form !== null) return { ...plan, form: { kind: "dense", dense: form } };
   }
@@ -197,7 +197,13 @@ function evaluate(request: PrintRequest, options: EvaluateOptions): Evaluation {
   return { spec, kernel: emitEvaluate(spec) };
 }
 
-function sparseForm(request: PrintRequest, name: string, shape: RowShape, entries: TransitionEntries): SweepForm {
+function sparseForm(
+  request: PrintRequest,
+  name: string,
+  shape: RowShape,
+  entries: TransitionEntries,
+  sink: PlanSink,
+): SweepForm {
   const { program: { output, state } } = request;
   const size = entries.kind === "blocks" ? entries.size : 1;
   const units = state / size;
@@ -209,7 +215,7 @@ function sparseForm(request: PrintRequest, name: string, shape: RowShape, entrie
     const index = size === 1 ? "i" : `(i % ${units}u) * ${size * size}u + i / ${units}u`;
     return [f, { count: state * size, width: state * size, offset: "P.second", index, text }];
   };
-  const evaluation = evaluate(request, { name, shape, previous: "iterate", skip: true, stores });
+  const evaluation = evaluate(request, { name, shape, previous: "iterate", skip: sink === "update", stores });
   const layout = entries.kind === "blocks" ? entries.layout : "contiguous";
   const matrix = entries.kind === "blocks" ? "full" : entries.kind === "identity" ? "identity" : "zero";
   return { kind: "sparse", evaluation, matrix, size, layout };
@@ -222,7 +228,7 @@ function foldForm(
   sink: FoldSink,
   action: Node | null,
 ): SweepForm {
-  const { program: { output, state } } = request;
+  const { program: { output } } = request;
   const width = widestOf(request);
   const trial = printTile(request, { rows: 1, lanes: 32, scratch: "workgroup" }, []);
   const tile = planTile(trial.code.scratch, width, 1, WORKGROUP_WORDS);
