@@ -46,6 +46,12 @@ export function denseBindings({ phase, sink, chunked }: DenseSpec): KernelParts[
   ];
 }
 
+/** Turns of all loops of an invocation for each row of its chunk, and beside the rows. */
+export interface DenseTurns {
+  readonly row: number;
+  readonly fixed: number;
+}
+
 /** A kernel, and the names of its arrays after the bindings of every traced kernel. */
 export interface DenseKernel extends Kernel {
   readonly arrays: readonly string[];

@@ -4,6 +4,7 @@ import {
   denseBindings,
   type DenseKernel,
   type DenseSpec,
+  type DenseTurns,
   denseWords,
   plainWord,
   residualText,
@@ -18,9 +19,9 @@ import { INFO, locateRow } from "./traced.ts";
 /** Invocations of a workgroup, each with a chunk of its own. */
 export const DENSE_LANES = 64;
 
-/** Turns of all loops for one row. */
-export function denseLaneTurns({ code }: Pick<DenseSpec, "code">): number {
-  return 1 + code.turns;
+/** Turns of all loops for each row, and beside the rows; the test that ends a loop is one. */
+export function denseLaneTurns({ code }: Pick<DenseSpec, "code">): DenseTurns {
+  return { row: 1 + code.turns, fixed: 1 };
 }
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, k) => k);
@@ -165,7 +166,7 @@ export function emitDenseLane(spec: DenseSpec): DenseKernel {
     header: `${name} ${phase}: a scan over dense matrices evaluated in place; one invocation a chunk, in registers.
       Bindings: numbers, parameters and constants, hoisted values, inputs, start states, iterate, state of the sequences, then
       by phase. Bytes a row: ${4 * (2 * n + spec.shape.hoisted + spec.shape.input)}. Turns: ${
-      denseLaneTurns(spec)
+      denseLaneTurns(spec).row
     } a row.`,
     bindings: denseBindings(spec),
     declarations: [

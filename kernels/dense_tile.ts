@@ -4,6 +4,7 @@ import {
   denseBindings,
   type DenseKernel,
   type DenseSpec,
+  type DenseTurns,
   denseWords,
   plainWord,
   residualText,
@@ -34,11 +35,13 @@ export function denseTileWords(state: number): number {
   return tileProductWords(state) + 3 * state;
 }
 
-/** Turns of all loops for one row of a chunk. */
-export function denseTileTurns({ code, tile, shape: { state: n } }: DenseTileSpec): number {
-  const perTile = code.turns + elementTurns(tile, n) + 1;
-  const reduce = Math.ceil(n * n / tile.lanes) + tileProductTurns({ size: n, lanes: tile.lanes });
-  return 1 + Math.ceil(perTile / tile.rows) + Math.max(reduce, Math.ceil(n / 4));
+/** Turns of all loops for each row of a chunk, and beside the rows; the test that ends a loop is one. */
+export function denseTileTurns({ code, tile, shape: { state: n } }: DenseTileSpec): DenseTurns {
+  const each = Math.ceil(n / tile.lanes) + 1;
+  const perTile = 2 + code.turns + elementTurns(tile, n);
+  const reduce = Math.ceil(n * n / tile.lanes) + 1 + each + tileProductTurns({ size: n, lanes: tile.lanes });
+  const apply = each + Math.ceil(n / tile.lanes) * (Math.floor(n / 4) + 1);
+  return { row: 1 + perTile / tile.rows + Math.max(reduce, apply), fixed: 1 + perTile + 3 * each };
 }
 
 function place(spec: DenseTileSpec): string[] {
@@ -186,7 +189,7 @@ export function emitDenseTile(spec: DenseTileSpec): DenseKernel {
       Bindings: numbers, parameters and constants, hoisted values, inputs, start states, iterate, state of the sequences, then
       by phase. Bytes a row: ${4 * (2 * n + hoisted + input)}. Operations a row beside f and G: ${
         reduces ? 2 * n * n * (n + 1) : 2 * n * n
-      }. Turns: ${denseTileTurns(spec)} a row.`,
+      }. Turns: ${denseTileTurns(spec).row} a row.`,
     bindings: denseBindings(spec),
     declarations: [
       INFO,

@@ -49,8 +49,8 @@ export const LANE_ROWS = 64;
 
 /** Turns of all loops for one tile. */
 export function evaluateTurns({ code, tile, stores, shape }: EvaluateSpec): number {
-  if (tile === null) return code.turns + 1;
-  return code.turns + elementTurns(tile, shape.state) +
+  if (tile === null) return stores.reduce((sum, { count }) => sum + count + 1, code.turns);
+  return 1 + code.turns + elementTurns(tile, shape.state) +
     stores.reduce((sum, { count }) => sum + elementTurns(tile, count), 0);
 }
 

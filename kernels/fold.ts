@@ -22,9 +22,10 @@ export interface FoldSpec {
   readonly scratch: "workgroup" | "storage";
 }
 
-/** Turns of all loops for one row. */
-export function foldTurns({ code, shape: { state }, lanes }: FoldSpec): number {
-  return 1 + code.turns + Math.ceil(state / lanes);
+/** Turns of all loops for each row, and beside the rows; the test that ends a loop is one. */
+export function foldTurns({ code, shape: { state }, lanes }: FoldSpec): { row: number; fixed: number } {
+  const each = Math.ceil(state / lanes) + 1;
+  return { row: 1 + code.turns + each, fixed: 1 + 2 * each };
 }
 
 /** The row of each sink: `f`, `was`, and the scratch at `w`. */
@@ -124,7 +125,7 @@ export function emitFold(spec: FoldSpec): Kernel {
       ${inStorage ? "scratch" : "where h and delta go on"}. Bytes a row: ${
       4 * (shape.hoisted + shape.input + 2 * state)
     }.
-      Turns: ${foldTurns(spec)} a row.`,
+      Turns: ${foldTurns(spec).row} a row.`,
     bindings: [
       ...TRACED_BINDINGS,
       { name: "START", kind: "read", type: "array<f32>" },

@@ -1,4 +1,14 @@
 import { assembleKernel, type Kernel, type KernelParts } from "./kernel.ts";
+import {
+  beginTileProduct,
+  declareTileProduct,
+  factorStride,
+  overColumns,
+  stepTileProduct,
+  storeTileProduct,
+  tileProductTurns,
+  tilesAcross,
+} from "./tile_product.ts";
 import { SCAN_PARAMS, type ScanElements, type ScanStart } from "./scan_elements.ts";
 
 /** The largest n whose matrix and product fit 16 KiB of workgroup memory. */
@@ -28,9 +38,9 @@ export function tileWords(n: number): number {
   return n * n + n;
 }
 
-/** Column tiles of a product and its vector; tiles over all rows; invocations; and what falls to each of them. */
+/** Column tiles of a product, invocations, and the words of a matrix that fall to each of them. */
 function layoutOf({ size: n, phase }: Pick<TileSpec, "size" | "phase">) {
-  const across = Math.ceil((n + 1) / 4);
+  const across = tilesAcross(n);
   const lanes = phase === "reduce"
     ? Math.min(256, 2 ** Math.ceil(Math.log2(n * across)))
     : n <= 8
@@ -43,16 +53,14 @@ function layoutOf({ size: n, phase }: Pick<TileSpec, "size" | "phase">) {
   return {
     across,
     lanes,
-    items: Math.ceil(n * across / lanes),
     words: Math.ceil(n * n / lanes),
-    // An odd stride: rows fall into different banks.
-    stride: n % 2 === 0 ? n + 1 : n,
+    stride: factorStride(n),
   };
 }
 
 /** The turns of an invocation for each row of its chunk; drivers count the last test of an inner loop as one. */
 export function tileTurns(n: number): number {
-  return 1 + layoutOf({ size: n, phase: "reduce" }).items * (Math.floor(n / 4) + 1);
+  return 1 + tileProductTurns({ size: n, lanes: layoutOf({ size: n, phase: "reduce" }).lanes });
 }
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, k) => k);
@@ -93,7 +101,7 @@ function put(spec: TileSpec, base: string): string[] {
   const { lanes, words, stride } = layoutOf(spec);
   return range(words).map((k) => {
     const w = `(lane + ${k * lanes}u)`;
-    const store = `matrix[${base}${w} / ${n}u * ${stride}u + ${w} % ${n}u] = next${k};`;
+    const store = `factor[${base}${w} / ${n}u * ${stride}u + ${w} % ${n}u] = next${k};`;
     return (k + 1) * lanes <= n * n ? store : `if (${w} < ${n * n}u) { ${store} }`;
   });
 }
@@ -108,78 +116,39 @@ function place({ words }: { words: number }): string[] {
   ];
 }
 
-/** A loop over j < n in turns of four, the rest unrolled. */
-function overColumns(n: number, emit: (j: string) => string): string[] {
-  const whole = Math.floor(n / 4) * 4;
-  return [
-    `for (var j = 0u; j < ${whole}u; j += 4u) {`,
-    ...range(4).map((k) => emit(`(j + ${k}u)`)),
-    "}",
-    ...range(n - whole).map((k) => emit(`${whole + k}u`)),
-  ];
-}
-
 function reduceMain(spec: TileSpec): string[] {
-  const { size: n, source } = spec;
+  const { size, source } = spec;
   const layout = layoutOf(spec);
-  const { across, lanes, items, stride } = layout;
-  const full = (k: number): boolean => (k + 1) * lanes <= n * across;
-  const guarded = (k: number, lines: string[]): string[] =>
-    full(k) ? ["{", ...lines, "}"] : [`if (lane + ${k * lanes}u < ${n * across}u) {`, ...lines, "}"];
-  const where = (k: number): string[] => [
-    `let e = lane + ${k * lanes}u; let i = e / ${across}u; let column = 4u * (e % ${across}u);`,
-  ];
-  const four = (value: (column: string) => string): string =>
-    `vec4<f32>(${range(4).map((k) => value(`column + ${k}u`)).join(", ")})`;
-  const entry = (j: string): string => `matrix[i * ${stride}u + ${j}]`;
-  const term = (k: number) => (j: string): string =>
-    source === "rows"
-      ? `sum${k} += ${entry(j)} * product[${j} * ${across}u + tile];`
+  const { across, lanes, stride } = layout;
+  const product = { size, lanes };
+  const term = (j: string, sum: string): string => {
+    const entry = `factor[i * ${stride}u + ${j}]`;
+    const column = `product[${j} * ${across}u + tile]`;
+    return source === "rows"
+      ? `${sum} += ${entry} * ${column};`
       // A product of many matrices may be infinite: a zero stays what it is.
-      : `{ let p = product[${j} * ${across}u + tile]; sum${k} += select(vec4<f32>(), ${
-        entry(j)
-      } * p, p != vec4<f32>()); }`;
+      : `{ let p = ${column}; ${sum} += select(vec4<f32>(), ${entry} * p, p != vec4<f32>()); }`;
+  };
   return [
     ...place(layout),
-    ...range(items).flatMap((k) =>
-      guarded(k, [...where(k), `product[e] = ${four((column) => `select(0.0, 1.0, ${column} == i)`)};`])
-    ),
+    ...beginTileProduct(product, "1.0"),
     "if (first < last) {",
     ...fetch(spec, "first"),
     "}",
     ...put(spec, ""),
-    `if (lane < ${n}u) { added[lane] = vector; }`,
+    `if (lane < ${size}u) { added[lane] = vector; }`,
     "workgroupBarrier();",
     "for (var r = first; r < last; r++) {",
     "if (r + 1u < last) {",
     ...fetch(spec, "(r + 1u)"),
     "}",
-    ...range(items).flatMap((k) => [
-      `var sum${k} = vec4<f32>();`,
-      ...guarded(k, [
-        ...where(k),
-        "let tile = column / 4u;",
-        ...overColumns(n, term(k)),
-        `sum${k} += ${four((column) => `select(0.0, added[i], ${column} == ${n}u)`)};`,
-      ]),
-    ]),
-    "workgroupBarrier();",
-    ...range(items).flatMap((k) => guarded(k, [`product[lane + ${k * lanes}u] = sum${k};`])),
+    ...stepTileProduct(product, term),
     ...put(spec, ""),
-    `if (lane < ${n}u) { added[lane] = vector; }`,
+    `if (lane < ${size}u) { added[lane] = vector; }`,
     "workgroupBarrier();",
     "}",
-    `let to = ((b * P.chunks + c) * P.units + u) * ${tileWords(n)}u;`,
-    ...range(items).flatMap((k) =>
-      guarded(k, [
-        ...where(k),
-        ...range(4).map((j) => {
-          const value = `product[e].${"xyzw"[j]}`;
-          return `if (column + ${j}u < ${n}u) { AGG[to + i * ${n}u + column + ${j}u] = ${value}; } ` +
-            `else if (column + ${j}u == ${n}u) { AGG[to + ${n * n}u + i] = ${value}; }`;
-        }),
-      ])
-    ),
+    `let to = ((b * P.chunks + c) * P.units + u) * ${tileWords(size)}u;`,
+    ...storeTileProduct(product, "to"),
   ];
 }
 
@@ -194,7 +163,7 @@ function applyMain(spec: TileSpec): string[] {
     aggregates: `AGG[((b * P.chunks + c) * P.units + u) * ${tileWords(n)}u + ${n * n}u + lane]`,
   };
   const term = (j: string): string => {
-    const [a, s] = [`matrix[here + lane * ${stride}u + ${j}]`, `state[half * ${n}u + ${j}]`];
+    const [a, s] = [`factor[here + lane * ${stride}u + ${j}]`, `state[half * ${n}u + ${j}]`];
     return source === "rows" ? `sum += ${a} * ${s};` : `if (${s} != 0.0) { sum += ${a} * ${s}; }`;
   };
   const at = addresses(spec, "r").vector;
@@ -240,7 +209,7 @@ export function tileArrays({ phase, source, start }: Omit<TileSpec, keyof ScanEl
 export function tileKernel(spec: TileSpec): Kernel {
   const { phase, source, size: n, layout, reverse, start } = spec;
   if (n > TILE_MOST) throw new RangeError(`Cannot scan by tiles: n must be at most ${TILE_MOST}, got ${n}`);
-  const { across, lanes, stride } = layoutOf(spec);
+  const { lanes, stride } = layoutOf(spec);
   const reduces = phase === "reduce";
   return assembleKernel({
     name: `scan-tile ${phase} ${source} ${n} ${layout}${reverse ? " reverse" : ""}${reduces ? "" : ` ${start}`}`,
@@ -248,10 +217,9 @@ export function tileKernel(spec: TileSpec): Kernel {
     bindings: [{ name: "P", kind: "uniform", type: "Params" }, ...tileArrays(spec)],
     declarations: [
       SCAN_PARAMS,
-      `var<workgroup> matrix: array<f32, ${(reduces ? 1 : 2) * n * stride}>;`,
       ...(reduces
-        ? [`var<workgroup> product: array<vec4<f32>, ${n * across}>;`, `var<workgroup> added: array<f32, ${n}>;`]
-        : [`var<workgroup> state: array<f32, ${2 * n}>;`]),
+        ? declareTileProduct({ size: n, lanes })
+        : [`var<workgroup> factor: array<f32, ${2 * n * stride}>;`, `var<workgroup> state: array<f32, ${2 * n}>;`]),
     ],
     workgroup: lanes,
     main: reduces ? reduceMain(spec) : applyMain(spec),

@@ -17,9 +17,9 @@ export function tileItems({ size, lanes }: TileProduct): number {
   return Math.ceil(size * tilesAcross(size) / lanes);
 }
 
-/** Turns of an invocation for each factor. */
+/** Turns of an invocation for each factor; the test that ends a loop is one. */
 export function tileProductTurns(product: TileProduct): number {
-  return tileItems(product) * Math.floor(product.size / 4);
+  return tileItems(product) * (Math.floor(product.size / 4) + 1);
 }
 
 /** The distance of rows of the factor: odd, so that they fall into different banks. */

@@ -112,7 +112,7 @@ export function eachElement(
   ];
 }
 
-/** Turns of {@linkcode eachElement}. */
+/** Turns of {@linkcode eachElement}; the test that ends it is one. */
 export function elementTurns({ rows, lanes }: TileShape, count: number): number {
-  return Math.ceil(rows * count / lanes);
+  return Math.ceil(rows * count / lanes) + 1;
 }

@@ -44,14 +44,14 @@ const COMMON = {
   variable: (name: string, text: string): string => `var ${name} = ${text};`,
 };
 
-/** Counts turns of nested loops. */
+/** Counts turns of nested loops; the test that ends a loop counts as one, each time it is entered. */
 function createCounter(): { total: number; within(count: number, emit: () => void): void } {
   let factor = 1;
   return {
     total: 0,
     within(count, emit) {
       const outer = factor;
-      this.total += outer * count;
+      this.total += outer * (count + 1);
       factor *= count;
       emit();
       factor = outer;

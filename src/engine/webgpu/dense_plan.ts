@@ -1,4 +1,4 @@
-import type { DenseSpec } from "../../../kernels/dense.ts";
+import type { DenseSpec, DenseTurns } from "../../../kernels/dense.ts";
 import { denseLaneTurns, emitDenseLane } from "../../../kernels/dense_lane.ts";
 import { type DenseTileSpec, denseTileTurns, denseTileWords, emitDenseTile } from "../../../kernels/dense_tile.ts";
 import { type Kernel, MAX_TURNS } from "../../../kernels/kernel.ts";
@@ -11,6 +11,7 @@ import { memory, type Place, read } from "../../trace/places.ts";
 import type { StepProgram } from "../../trace/program.ts";
 import type { Transition } from "../../trace/transition.ts";
 import { MAX_BLOCK, type TransitionEntries } from "../../trace/transition_entries.ts";
+import { type ScanForm, scanForm } from "./scan_forms.ts";
 import { printLane, type PrintRequest, printTile, widestOf } from "./traced.ts";
 
 /** The kernels of a scan over dense matrices that are evaluated in place. */
@@ -21,12 +22,11 @@ export interface DensePlan {
   readonly apply: { readonly kernel: Kernel; readonly arrays: readonly string[] };
   /** One invocation, or one workgroup, has a chunk. */
   readonly perGroup: number;
-  /** Turns of all loops for one row of a chunk. */
-  readonly turns: number;
+  readonly turns: DenseTurns;
 }
 
 /** Chunks that keep a large GPU busy: workgroups of tiles, or invocations. */
-const WANTED = { tile: 1024, lane: 16384 } as const;
+const WANTED = { tile: 2048, lane: 16384 } as const;
 /** A chunk costs products of matrices, and a place in the spine. */
 const LEAST_ROWS = 32;
 
@@ -37,11 +37,22 @@ export function planChunks(
   rows: number,
   state: number,
 ): number {
-  const most = Math.max(1, Math.floor(MAX_TURNS / turns));
+  const most = Math.max(1, Math.floor((MAX_TURNS - turns.fixed) / turns.row));
   const wanted = Math.ceil((perGroup === 1 ? WANTED.tile : WANTED.lane) / Math.max(1, batch));
   const wide = Math.max(LEAST_ROWS, 2 * state, Math.ceil(rows / wanted));
   // Two chunks do not pay for reading everything twice.
   return Math.min(most, rows <= 3 * wide ? Math.max(1, rows) : wide);
+}
+
+/** The scan over maps of chunks: those of a scan of matrices in memory. */
+export function denseSpine(state: number): ScanForm {
+  return scanForm(state <= MAX_BLOCK ? "lanes" : "tile", {
+    sink: "update",
+    matrix: "full",
+    size: state,
+    layout: "contiguous",
+    reverse: false,
+  });
 }
 
 /** Rows of workgroups' tiles are bounded by workgroup memory, of `words` words. */
@@ -92,7 +103,7 @@ function kernelsOf<S extends DenseSpec>(
   spec: Omit<S, "phase" | "chunked">,
   emit: (spec: S) => Kernel & { readonly arrays: readonly string[] },
   perGroup: number,
-  turns: number,
+  turns: DenseTurns,
 ): DensePlan {
   const make = (phase: "reduce" | "apply", chunked: boolean): DensePlan["reduce"] => {
     const { arrays, ...kernel } = emit({ ...spec, phase, chunked } as S);

@@ -101,7 +101,7 @@ export class GpuEngine implements Engine {
     return job.batch * job.time === 0 ? new EmptyRun(job) : new GpuRun(job, this.machine);
   }
 
-  enterWindow(run: SweepRun, start: number, length: number): "done" | "later" {
+  enterWindow(run: SweepRun, start: number, length: number): "later" {
     return (run as EngineRun).enterWindow(start, length);
   }
 

@@ -3,9 +3,9 @@ import { MAX_TURNS } from "../../../kernels/kernel.ts";
 import { denseWords } from "../../../kernels/dense.ts";
 import { packInfo } from "../../../kernels/traced.ts";
 import type { SweepJob } from "../engine.ts";
-import { type DensePlan, planChunks } from "./dense_plan.ts";
+import { type DensePlan, denseSpine, planChunks } from "./dense_plan.ts";
 import type { Machine, Region } from "./machine.ts";
-import { bufferOf, WORD_BYTES } from "./memory.ts";
+import { bufferOf, operandOf, WORD_BYTES } from "./memory.ts";
 import { AffineScan } from "./scan.ts";
 import { Spine } from "./spine.ts";
 import type { Evaluation, Fold, PlanSink, StepPlan, SweepForm } from "./step_plan.ts";
@@ -162,7 +162,7 @@ export class Pass {
     const tiles = batch * Math.ceil(rows / spec.tile.rows);
     if (scratch === undefined) return [{ kernel, group: bind(0, 1), count: tiles }];
     const groups = Math.min(STORAGE_GROUPS, tiles);
-    const turns = Math.max(1, Math.floor(MAX_TURNS / evaluateTurns(spec)));
+    const turns = Math.max(1, Math.floor((MAX_TURNS - 1) / evaluateTurns(spec)));
     const parts: Recorded[] = [];
     for (let first = 0; first < tiles; first += turns * groups) {
       parts.push({ kernel, group: bind(first, Math.min(turns, Math.ceil((tiles - first) / groups))), count: groups });
@@ -228,14 +228,19 @@ export class Pass {
       return { kernel, group, count: Math.ceil(batch * chunks / dense.perGroup) };
     };
     if (maps === undefined) return [record(dense.single)];
-    const spine = this.#scan = new Spine(this.#machine, { batch, chunks, size: state }, { buffer: maps }, this.#carry);
+    const spine = this.#scan = new Spine(
+      this.#machine,
+      { batch, chunks, units: 1, kernels: denseSpine(state) },
+      operandOf(this.#machine, { buffer: maps }, words, "the maps of chunks"),
+      this.#carry === null ? undefined : operandOf(this.#machine, this.#carry, batch * state, "the carried error"),
+    );
     return [record(dense.reduce), ...spine.dispatches, record(dense.apply)];
   }
 
   #foldDispatches({ kernel, turns }: Fold): Recorded[] {
     const { batch, rule: { atol, rtol } } = this.#job;
     const rows = this.#length;
-    const most = Math.max(1, Math.floor(MAX_TURNS / turns));
+    const most = Math.max(1, Math.floor((MAX_TURNS - turns.fixed) / turns.row));
     const dispatches: Recorded[] = [];
     for (let first = 0; first < rows; first += most) {
       const info = { batch, rows, t0: this.#start, first, count: most, atol, rtol, carried: this.#start > 0 };

@@ -4,6 +4,7 @@ import type { Machine, Region } from "./machine.ts";
 import { BINDING_STEP, type Operand, operandOf, WORD_BYTES } from "./memory.ts";
 import { scanForm, type ScanKernel, wideForm } from "./scan_forms.ts";
 import { planScan, type ScanLevel, type ScanPlan } from "./scan_plan.ts";
+import { Spine } from "./spine.ts";
 import type { Recorded } from "./window.ts";
 
 /** An affine scan `s[t] = A[t] s[t-1] + r[t]` over `units` units of `size` components: D = units · size channels. */
@@ -48,7 +49,8 @@ export class AffineScan {
   readonly #machine: Machine;
   readonly #spec: AffineScanSpec;
   readonly #passes: Recorded[] = [];
-  readonly #aggregates: GPUBuffer[] = [];
+  #maps: GPUBuffer | undefined;
+  #spine: Spine | undefined;
 
   constructor(machine: Machine, spec: AffineScanSpec, buffers: AffineScanBuffers) {
     this.#machine = machine;
@@ -78,8 +80,11 @@ export class AffineScan {
 
   /** Gives the aggregates back; recorded work may still use them. */
   dispose(): void {
-    for (const buffer of this.#aggregates) this.#machine.pool.release(buffer);
-    this.#aggregates.length = this.#passes.length = 0;
+    this.#spine?.dispose();
+    this.#spine = undefined;
+    if (this.#maps !== undefined) this.#machine.pool.release(this.#maps);
+    this.#maps = undefined;
+    this.#passes.length = 0;
   }
 
   #prepare(buffers: AffineScanBuffers): void {
@@ -97,14 +102,12 @@ export class AffineScan {
     const kernels = scanForm(form, this.#spec);
     const level: ScanLevel = { rows, chunks, chunkRows };
     if (spine.length === 0) return this.#add(kernels.apply(start), level, arrays);
-    const levels = spine.map(({ rows }) => this.#allocate(rows, kernels.words));
-    const over = (i: number): Arrays => ({ ...arrays, LOWER: levels[i], AGG: levels[i + 1] });
-    this.#add(kernels.reduce(), level, { ...arrays, AGG: levels[0] });
-    for (let i = 0; i < spine.length - 1; i++) this.#add(kernels.reduceSpine(), spine[i]!, over(i));
-    for (let i = spine.length - 1; i >= 0; i--) {
-      this.#add(kernels.applySpine(i === spine.length - 1 ? start : "aggregates"), spine[i]!, over(i));
-    }
-    this.#add(kernels.apply("aggregates"), level, { ...arrays, AGG: levels[0] });
+    const maps = this.#allocate(chunks, kernels.words);
+    this.#add(kernels.reduce(), level, { ...arrays, AGG: maps });
+    const { batch, units } = this.#spec;
+    this.#spine = new Spine(this.#machine, { batch, chunks, units, kernels }, maps, arrays.START);
+    this.#passes.push(...this.#spine.dispatches);
+    this.#add(kernels.apply("aggregates"), level, { ...arrays, AGG: maps });
   }
 
   #bindArrays({ matrix, vector, out, start, guess, state, carry }: AffineScanBuffers): Arrays {
@@ -135,7 +138,7 @@ export class AffineScan {
   #allocate(count: number, words: number): Operand {
     const total = this.#spec.batch * count * this.#spec.units * words;
     const buffer = this.#machine.pool.allocate(total * WORD_BYTES, "aggregates of a scan");
-    this.#aggregates.push(buffer);
+    this.#maps = buffer;
     return operandOf(this.#machine, { buffer }, total, "the aggregates of a scan");
   }
 

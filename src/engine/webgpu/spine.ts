@@ -1,57 +1,58 @@
-import { packScanParams, type ScanElements } from "../../../kernels/scan_elements.ts";
-import type { Machine, Region } from "./machine.ts";
+import { packScanParams } from "../../../kernels/scan_elements.ts";
+import type { Machine } from "./machine.ts";
 import { type Operand, operandOf, WORD_BYTES } from "./memory.ts";
-import { scanForm, type ScanKernel } from "./scan_forms.ts";
-import { planSpine, type ScanLevel } from "./scan_plan.ts";
+import type { ScanForm, ScanKernel } from "./scan_forms.ts";
+import { planSpine } from "./scan_plan.ts";
 import type { Recorded } from "./window.ts";
 
 /** Affine maps of the chunks of each sequence, in order. */
 export interface SpineSpec {
   readonly batch: number;
+  /** More than one. */
   readonly chunks: number;
-  /** n of the n × n matrices. */
-  readonly size: number;
+  readonly units: number;
+  readonly kernels: Pick<ScanForm, "words" | "reduceSpine" | "applySpine">;
 }
 
 /**
- * The state before each chunk from the maps of the chunks, `(B, K, n² + n)` words: the vectors become those states. The
- * scan one level up, over maps that something else than a scan has reduced.
+ * The state before each chunk, from the maps of the chunks, in their place: the scan one level up, of chunks of chunks
+ * where there are many.
  */
 export class Spine {
   readonly dispatches: readonly Recorded[];
   readonly #machine: Machine;
   readonly #owned: GPUBuffer[] = [];
 
-  constructor(machine: Machine, { batch, chunks, size }: SpineSpec, aggregates: Region, start: Region | null) {
+  constructor(machine: Machine, spec: SpineSpec, aggregates: Operand, start: Operand | undefined) {
     this.#machine = machine;
-    const elements: ScanElements = { sink: "update", matrix: "full", size, layout: "contiguous", reverse: false };
-    const kernels = scanForm(size <= 4 ? "lanes" : "tile", elements);
-    const levels = planSpine(chunks);
+    const { batch, units, kernels } = spec;
+    const levels = planSpine(spec.chunks);
     const memory = levels.map(({ rows }, i): Operand => {
-      const words = batch * rows * kernels.words;
-      if (i === 0) return operandOf(machine, aggregates, words, "the maps of chunks");
-      const buffer = machine.pool.allocate(words * WORD_BYTES, "the maps of chunks of chunks");
+      if (i === 0) return aggregates;
+      const words = batch * rows * units * kernels.words;
+      const buffer = machine.pool.allocate(words * WORD_BYTES, "maps of chunks of chunks");
       this.#owned.push(buffer);
       return operandOf(machine, { buffer }, words, "the maps of chunks of chunks");
     });
-    const before = start === null ? undefined : operandOf(machine, start, batch * size, "the start of a scan");
     const dispatches: Recorded[] = [];
     const add = ({ kernel, arrays, perGroup }: ScanKernel, i: number): void => {
-      const { rows, chunks, chunkRows }: ScanLevel = levels[i]!;
+      const { rows, chunks, chunkRows } = levels[i]!;
       const named: Readonly<Record<string, Operand | undefined>> = {
         LOWER: memory[i],
         AGG: memory[i + 1],
-        START: before,
+        START: start,
       };
-      const params = { batch, units: 1, stride: rows, rows, chunks, chunkRows, startBase: before?.base ?? 0 };
-      const regions = arrays.map((name) => named[name]!.region);
-      const group = machine.bind(kernel, [machine.uniform(packScanParams(params)), ...regions]);
-      dispatches.push({ kernel, group, count: Math.ceil(batch * chunks / perGroup) });
+      const params = { batch, units, stride: rows, rows, chunks, chunkRows, startBase: start?.base ?? 0 };
+      const group = machine.bind(kernel, [
+        machine.uniform(packScanParams(params)),
+        ...arrays.map((name) => named[name]!.region),
+      ]);
+      dispatches.push({ kernel, group, count: Math.ceil(batch * chunks * units / perGroup) });
     };
     const last = levels.length - 1;
     for (let i = 0; i < last; i++) add(kernels.reduceSpine(), i);
     for (let i = last; i >= 0; i--) {
-      add(kernels.applySpine(i < last ? "aggregates" : before === undefined ? "zeros" : "vector"), i);
+      add(kernels.applySpine(i < last ? "aggregates" : start === undefined ? "zeros" : "vector"), i);
     }
     this.dispatches = dispatches;
   }

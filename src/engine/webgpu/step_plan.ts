@@ -27,7 +27,7 @@ export interface Evaluation {
 /** A fold, and how many rows one dispatch may take. */
 export interface Fold {
   readonly kernel: Kernel;
-  readonly turns: number;
+  readonly turns: { readonly row: number; readonly fixed: number };
   readonly scratchWords: number;
   readonly inStorage: boolean;
 }

@@ -3,7 +3,7 @@ import type { Kernel } from "../../../kernels/kernel.ts";
 import type { ScanElements } from "../../../kernels/scan_elements.ts";
 import { emitVerdict } from "../../../kernels/verdict.ts";
 import type { StepProgram } from "../../trace/program.ts";
-import { planChunks } from "./dense_plan.ts";
+import { denseSpine, planChunks } from "./dense_plan.ts";
 import { scanForm } from "./scan_forms.ts";
 import { planScan } from "./scan_plan.ts";
 import { type StepPlan, stepPlan } from "./step_plan.ts";
@@ -29,8 +29,7 @@ function sweepKernels({ form }: StepPlan, state: number, batch: number, time: nu
     const { dense } = form;
     const chunks = Math.ceil(time / planChunks(dense, batch, time, state));
     if (chunks <= 1) return [dense.single.kernel];
-    const update = { sink: "update", matrix: "full", size: state, layout: "contiguous", reverse: false } as const;
-    const spine = scanForm(state <= 4 ? "lanes" : "tile", update);
+    const spine = denseSpine(state);
     const climbs = [spine.reduceSpine(), spine.applySpine("aggregates"), spine.applySpine("zeros")];
     return [dense.reduce.kernel, dense.apply.kernel, ...climbs.map(({ kernel }) => kernel)];
   }

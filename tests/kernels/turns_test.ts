@@ -1,0 +1,141 @@
+// Loops: llvmpipe stops silently after 65 535 turns of an invocation, over all its loops. What plans promise is compared
+// with what kernels do, counted by a statement in every loop, and what they promise at large sizes with the bound.
+
+import { assert } from "@std/assert";
+import { evaluateTurns } from "../../kernels/evaluate.ts";
+import { MAX_TURNS } from "../../kernels/kernel.ts";
+import { defineStep, elman, gru, lem, lstm, type MethodName, openDevice, solve, type Step } from "../../mod.ts";
+import { planChunks } from "../../src/engine/webgpu/dense_plan.ts";
+import { planScan } from "../../src/engine/webgpu/scan_plan.ts";
+import { type StepPlan, stepPlan } from "../../src/engine/webgpu/step_plan.ts";
+import { transitionOf } from "../../src/solve/methods.ts";
+import { programOf } from "../../src/step.ts";
+import * as ops from "../../src/trace/ops.ts";
+import { testOnGpu } from "../engine/webgpu/adapter.ts";
+import { host, numbers } from "../solve/arrays.ts";
+
+const leaky = (state: number): Step =>
+  defineStep({
+    name: `leaky ${state}`,
+    state,
+    input: state,
+    params: { rate: [state] },
+    step: ({ h, x, p }) => ops.add(h, ops.mul(ops.sigmoid(p.rate), ops.sub(ops.tanh(ops.add(x, h)), h))),
+  });
+
+const STEPS: readonly (readonly [string, Step])[] = [
+  ...[1, 4, 5, 16, 30, 64].map((hidden) => [`gru ${hidden}`, gru({ input: 2, hidden })] as const),
+  ...[2, 7].map((hidden) => [`lstm ${hidden}`, lstm({ input: 2, hidden })] as const),
+  ...[2, 6].map((hidden) => [`lem ${hidden}`, lem({ input: 2, hidden })] as const),
+  ...[1, 40].map((hidden) => [`elman ${hidden}`, elman({ input: 2, hidden })] as const),
+  ...[1, 9].map((state) => [`leaky ${state}`, leaky(state)] as const),
+];
+const METHODS = ["sequential", "deer", "quasi-deer", "block-deer", "jacobi"] as const satisfies readonly MethodName[];
+
+const planOf = (step: Step, method: (typeof METHODS)[number]): StepPlan =>
+  stepPlan(programOf(step), transitionOf(programOf(step), { name: method }));
+
+/** The most turns of any invocation of each kernel, as planned; kernels of scans under one name. */
+function planned(step: Step, plan: StepPlan, batch: number, rows: number): Map<string, number> {
+  const turns = new Map<string, number>();
+  const { form } = plan;
+  const evaluations = [plan.shared, plan.hoisting, plan.value, form.kind === "sparse" ? form.evaluation : null];
+  for (const one of evaluations) if (one !== null) turns.set(one.kernel.name, evaluateTurns(one.spec) + 1);
+  if (form.kind === "fold") {
+    const { row, fixed } = form.fold.turns;
+    turns.set(form.fold.kernel.name, fixed + Math.min(rows, Math.floor((MAX_TURNS - fixed) / row)) * row);
+  } else if (form.kind === "dense") {
+    const { dense } = form;
+    const most = planChunks(dense, batch, rows, step.state) * dense.turns.row + dense.turns.fixed;
+    for (const { kernel } of [dense.reduce, dense.single, dense.apply]) turns.set(kernel.name, most);
+    turns.set("scan-", MAX_TURNS);
+  } else {
+    const { matrix, size } = form;
+    turns.set("scan-", planScan({ batch, time: rows, units: step.state / size, size, matrix }).turns);
+  }
+  turns.set("verdict ", Math.ceil(batch / 256) + 4);
+  return turns;
+}
+
+/** A device that counts the turns of every kernel by name, whatever made the kernel. */
+async function openCounting() {
+  const adapter = (await navigator.gpu.requestAdapter())!;
+  // A kernel may use all 8 storage buffers; the counter is one more.
+  const device = await adapter.requestDevice({ requiredLimits: { maxStorageBuffersPerShaderStage: 9 } });
+  const names: string[] = [];
+  const size = 4 * 256;
+  const counter = device.createBuffer({ size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC });
+  const { createShaderModule, createBindGroupLayout, createBindGroup } = device;
+  device.createShaderModule = ({ label = "", code }) => {
+    const bindings = code.match(/@binding\(/g)!.length;
+    const index = names.push(label) - 1;
+    const count = `{ turns_ += 1u; atomicMax(&TURNS_[${index}], turns_); }`;
+    // The test that ends a loop counts as a turn too: one more before each loop.
+    const counted = code.replace(/(\bfor \([^{]*\) \{)/g, `${count} $1 ${count}`);
+    assert(code.includes("for (") === (counted !== code), label);
+    const head = `@group(0) @binding(${bindings}) var<storage, read_write> TURNS_: array<atomic<u32>>;
+      var<private> turns_: u32;\n`;
+    return createShaderModule.call(device, { label, code: head + counted });
+  };
+  device.createBindGroupLayout = (descriptor) => {
+    const entries = [...descriptor.entries];
+    entries.push({ binding: entries.length, visibility: GPUShaderStage.COMPUTE, buffer: { type: "storage" } });
+    return createBindGroupLayout.call(device, { ...descriptor, entries });
+  };
+  device.createBindGroup = (descriptor) => {
+    const entries = [...descriptor.entries];
+    entries.push({ binding: entries.length, resource: { buffer: counter } });
+    return createBindGroup.call(device, { ...descriptor, entries });
+  };
+  const read = async (): Promise<[name: string, turns: number][]> => {
+    const staging = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    const encoder = device.createCommandEncoder();
+    encoder.copyBufferToBuffer(counter, 0, staging, 0, size);
+    device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(GPUMapMode.READ);
+    const words = Array.from(new Uint32Array(staging.getMappedRange()));
+    staging.destroy();
+    return names.map((name, i) => [name, words[i]!]);
+  };
+  return { device, read };
+}
+
+testOnGpu("turns: no kernel makes more than its plan says", async () => {
+  const seen = new Set<string>();
+  for (const [name, step] of STEPS) {
+    const { device: gpuDevice, read } = await openCounting();
+    await using device = await openDevice({ gpuDevice });
+    const [batch, time] = [2, step.state > 20 ? 24 : 130];
+    const xs = host(numbers(batch * time * step.input, 1, 3), [batch, time, step.input]);
+    const params = step.init(device, { seed: 5 });
+    const bounds = new Map<string, number>();
+    for (const method of METHODS) {
+      using _ = await solve(step, { params, xs }, { method, onFailure: "return", maxSweeps: 3 });
+      const plan = planned(step, planOf(step, method), batch, time);
+      for (const [kernel, turns] of plan) bounds.set(kernel, Math.max(turns, bounds.get(kernel) ?? 0));
+    }
+    for (const [kernel, turns] of await read()) {
+      const bound = bounds.get(kernel) ?? [...bounds].find(([prefix]) => kernel.startsWith(prefix))?.[1] ?? 0;
+      assert(turns <= bound, `${name}: ${kernel} makes ${turns} turns, planned are ${bound}`);
+      if (turns > 0) seen.add(kernel.replace(name.split(" ")[0]!, "").replace(/\d+/g, "").trim());
+    }
+    gpuDevice.destroy();
+  }
+  for (const kernel of ["sequential", "dense update reduce", "dense update apply", "dense update", "hoist", "value"]) {
+    assert(seen.has(kernel), `${kernel} was not counted: ${[...seen]}`);
+  }
+});
+
+Deno.test("turns: no plan exceeds the bound, up to T = 10^7 and B = 10^5", () => {
+  for (const [name, step] of STEPS) {
+    for (const method of METHODS) {
+      for (
+        const [batch, rows] of [[1, 1], [1, 1000], [3, 10 ** 5], [1, 10 ** 7], [10 ** 5, 100], [4096, 4096]] as const
+      ) {
+        for (const [kernel, turns] of planned(step, planOf(step, method), batch, rows)) {
+          assert(turns <= MAX_TURNS, `${name} by ${method}, B = ${batch}, T = ${rows}: ${kernel} plans ${turns} turns`);
+        }
+      }
+    }
+  }
+});
