@@ -9,6 +9,8 @@ export interface DenseSpec {
   readonly phase: "reduce" | "apply";
   readonly sink: Exclude<ScanSink, "recurrence">;
   readonly shape: RowShape;
+  /** 1, or D for steps in which no state depends on another: code and entries are then those of state `u`. */
+  readonly units: number;
   /** f and what the entries of G are made of, h in the first words of its scratch. */
   readonly code: TracedCode;
   /** f, in terms of `i`. */
@@ -20,8 +22,8 @@ export interface DenseSpec {
 }
 
 /** Words of an aggregate: the matrix, row by row, then the vector. */
-export function denseWords(state: number): number {
-  return state * state + state;
+export function denseWords(size: number): number {
+  return size * size + size;
 }
 
 /** The bindings of both phases. */

@@ -26,8 +26,24 @@ export function denseLaneTurns({ code }: Pick<DenseSpec, "code">): DenseTurns {
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, k) => k);
 
+/** n of the n × n matrices of a unit. */
+const sizeOf = ({ shape, units }: DenseSpec): number => shape.state / units;
+
+/** Words p of this unit in a row of D words. */
+function channels({ shape: { state }, units }: DenseSpec, array: string, row: string): string {
+  const n = state / units;
+  return vectorOf(n, (p) => `${array}[${row} * ${state}u + u * ${n}u + ${p}u]`);
+}
+
+/** Word w of the map of this chunk and unit. */
+function mapWord(spec: DenseSpec, w: number): string {
+  return `AGG[(chunkIndex * ${denseWords(sizeOf(spec))}u + ${w}u) * ${spec.units}u + u]`;
+}
+
 /** Rows of G as vectors `m0, ...`, and f - h as `residual`. */
-function linearise({ shape: { state: n }, entry, value, sink }: DenseSpec): string[] {
+function linearise(spec: DenseSpec): string[] {
+  const { entry, value, sink } = spec;
+  const n = sizeOf(spec);
   return [
     ...range(n).flatMap((i) => [
       `var m${i} = ${vectorType(n)}();`,
@@ -41,131 +57,132 @@ function linearise({ shape: { state: n }, entry, value, sink }: DenseSpec): stri
     ]),
     `var f = ${vectorType(n)}();`,
     ...range(n).map((p) => `{ let i = ${p}u; ${componentOf(n, "f", p)} = ${value}; }`),
-    `let was = ${vectorOf(n, (p) => `Y[n * ${n}u + ${p}u]`)};`,
+    `let was = ${channels(spec, "Y", "n")};`,
     `let residual = ${residualText(sink, "f", "was")};`,
   ];
 }
 
-/** h of the row before into scratch; the row itself is the next one's. */
-function given(n: number): string[] {
-  return range(n).map((p) => `W[${p}] = ${componentOf(n, "h", p)};`);
+/** The loop over the rows of a chunk; h of the row before is in scratch, the row itself is the next one's. */
+function overRows(spec: DenseSpec, visit: readonly string[]): string[] {
+  const n = sizeOf(spec);
+  return [
+    "for (var r = begin; r < last; r++) {",
+    ...locateRow(spec.shape, "r"),
+    ...range(n).map((p) => `W[${p}] = ${componentOf(n, "h", p)};`),
+    ...spec.code.lines,
+    ...linearise(spec),
+    ...visit,
+    "h = was;",
+    "}",
+  ];
 }
 
 function place(spec: DenseSpec): string[] {
-  const { phase, sink, shape: { state: n } } = spec;
+  const { phase, sink, units, shape: { state } } = spec;
   const { out, exact } = sequenceText(sink, phase === "reduce" ? plainWord : atomicWord);
-  const before = (row: string, q: string): string => vectorOf(n, (p) => `${row}[${q} + ${p}u]`);
-  const updates = phase === "apply" && sink === "update";
+  const n = sizeOf(spec);
+  const before = `h = ${channels(spec, "Y", "(b * P.rows + begin - 1u)")};`;
+  const kept = vectorOf(n, (p) => `AGG[P.second + (chunkIndex - 1u) * ${state}u + u * ${n}u + ${p}u]`);
+  const overwritten = phase === "apply" && sink === "update" && spec.chunked;
   return [
     `let index = group * ${DENSE_LANES}u + lane;`,
-    "if (index >= P.batch * P.chunks) { return; }",
-    "let c = index % P.chunks; let b = index / P.chunks;",
+    `if (index >= P.batch * P.chunks * ${units}u) { return; }`,
+    `let u = index % ${units}u; let chunkIndex = index / ${units}u;`,
+    "let c = chunkIndex % P.chunks; let b = chunkIndex / P.chunks;",
     `if (${out}) { return; }`,
     `let exact = ${exact};`,
     "let first = c * P.chunk; let last = min(first + P.chunk, P.rows); let begin = max(first, exact);",
-    `var h = ${before("START", `b * ${n}u`)};`,
+    `var h = ${channels(spec, "START", "b")};`,
     // Rows are overwritten: what stood before a chunk is kept by the reduction.
-    updates && spec.chunked
-      ? `if (begin > first) { h = ${before("Y", `(b * P.rows + begin - 1u) * ${n}u`)}; } else if (c > 0u) { h = ${
-        before("AGG", `P.second + (index - 1u) * ${n}u`)
-      }; }`
-      : `if (begin > 0u) { h = ${before("Y", `(b * P.rows + begin - 1u) * ${n}u`)}; }`,
+    overwritten
+      ? `if (begin > first) { ${before} } else if (c > 0u) { h = ${kept}; }`
+      : `if (begin > 0u) { ${before} }`,
   ];
 }
 
 function reduceMain(spec: DenseSpec): string[] {
-  const { shape, sink, code } = spec;
-  const n = shape.state;
+  const { sink, shape: { state } } = spec;
+  const n = sizeOf(spec);
   const rows = range(n).map((i) => `m${i}`).join(", ");
-  const at = `index * ${denseWords(n)}u`;
+  // Before an exact row the difference is zero, whatever it was earlier.
+  const one = sink === "update" ? "select(1.0, 0.0, exact >= first)" : "1.0";
   return [
     ...place(spec),
-    // Before an exact row the difference is zero, whatever it was earlier.
-    ...range(n).map((j) =>
-      `var a${j} = ${
-        vectorOf(n, (i) => i === j ? (sink === "update" ? "select(1.0, 0.0, exact >= first)" : "1.0") : "0.0")
-      };`
-    ),
+    ...range(n).map((j) => `var a${j} = ${vectorOf(n, (i) => i === j ? one : "0.0")};`),
     `var s = ${vectorType(n)}();`,
-    "for (var r = begin; r < last; r++) {",
-    ...locateRow(shape, "r"),
-    ...given(n),
-    ...code.lines,
-    ...linearise(spec),
-    ...range(n).map((j) => `a${j} = act(${rows}, a${j});`),
-    `s = tame(act(${rows}, s)) + residual;`,
-    "h = was;",
-    "}",
-    ...range(n).flatMap((j) => range(n).map((i) => `AGG[${at} + ${i * n + j}u] = ${componentOf(n, `a${j}`, i)};`)),
-    ...range(n).map((p) => `AGG[${at} + ${n * n + p}u] = ${componentOf(n, "s", p)};`),
-    ...range(n).map((p) => `AGG[P.second + index * ${n}u + ${p}u] = Y[(b * P.rows + last - 1u) * ${n}u + ${p}u];`),
+    ...overRows(spec, [
+      ...range(n).map((j) => `a${j} = act(${rows}, a${j});`),
+      `s = tame(act(${rows}, s)) + residual;`,
+    ]),
+    ...range(n).flatMap((j) => range(n).map((i) => `${mapWord(spec, i * n + j)} = ${componentOf(n, `a${j}`, i)};`)),
+    ...range(n).map((p) => `${mapWord(spec, n * n + p)} = ${componentOf(n, "s", p)};`),
+    `let end = ${channels(spec, "Y", "(b * P.rows + last - 1u)")};`,
+    ...range(n).map((p) => `AGG[P.second + chunkIndex * ${state}u + u * ${n}u + ${p}u] = ${componentOf(n, "end", p)};`),
   ];
 }
 
 function applyMain(spec: DenseSpec): string[] {
-  const { shape, sink, code, chunked } = spec;
-  const n = shape.state;
+  const { shape: { state }, sink, chunked } = spec;
+  const n = sizeOf(spec);
   const rows = range(n).map((i) => `m${i}`).join(", ");
   const part = (vector: string, p: number): string => componentOf(n, vector, p);
+  const updates = sink === "update";
   const start = chunked
-    ? vectorOf(n, (p) => `AGG[index * ${denseWords(n)}u + ${n * n + p}u]`)
-    : sink === "update"
+    ? vectorOf(n, (p) => mapWord(spec, n * n + p))
+    : updates
     ? `${vectorType(n)}()`
-    : vectorOf(n, (p) => `CARRY[b * ${n}u + ${p}u]`);
-  const word = (p: number): string => `n * ${n}u + ${p}u`;
-  const next = sink === "update"
+    : channels(spec, "CARRY", "b");
+  const word = (row: string, p: number): string => `${row} * ${state}u + u * ${n}u + ${p}u`;
+  const each = (call: (p: number) => string): string => vectorOf(n, call);
+  const next = updates
     ? [
       `var v = ${vectorType(n)}();`,
       "if (r == exact) {",
-      `v = ${vectorOf(n, (p) => `exactly(r, ${word(p)}, ${part("f", p)}, ${part("was", p)})`)};`,
+      `v = ${each((p) => `exactly(r, ${word("n", p)}, ${part("f", p)}, ${part("was", p)})`)};`,
       "} else {",
       `v = ${
-        vectorOf(n, (p) => `advance(r, ${word(p)}, ${part("f", p)}, ${part("linear", p)}, ${part("was", p)}, limit)`)
+        each((p) => `advance(r, ${word("n", p)}, ${part("f", p)}, ${part("linear", p)}, ${part("was", p)}, limit)`)
       };`,
       "}",
-      ...range(n).map((p) => `Y[${word(p)}] = ${part("v", p)};`),
+      ...range(n).map((p) => `Y[${word("n", p)}] = ${part("v", p)};`),
       "s = v - was;",
     ]
-    : [`s = ${vectorOf(n, (p) => `measure(${part("f", p)}, ${part("linear", p)}, ${part("was", p)})`)};`];
+    : [`s = ${each((p) => `measure(${part("f", p)}, ${part("linear", p)}, ${part("was", p)})`)};`];
+  const before = [
+    `let limit = bitcast<f32>(${atomicWord("limit", "b")});`,
+    `if (exact >= first) { s = ${vectorType(n)}(); } else if (isSome(s)) { changed = first - 1u; }`,
+  ];
+  const after = ["if (last == P.rows) {", ...range(n).map((p) => `CARRY[${word("b", p)}] = ${part("s", p)};`), "}"];
   return [
     ...place(spec),
     `var s = ${start};`,
-    ...(sink === "update"
-      ? [
-        `let limit = bitcast<f32>(${atomicWord("limit", "b")});`,
-        `if (exact >= first) { s = ${vectorType(n)}(); } else if (isSome(s)) { changed = first - 1u; }`,
-      ]
-      : []),
-    "for (var r = begin; r < last; r++) {",
-    ...locateRow(shape, "r"),
-    ...given(n),
-    ...code.lines,
-    ...linearise(spec),
-    `let linear = act(${rows}, s);`,
-    ...next,
-    "h = was;",
-    "}",
-    ...(sink === "update"
-      ? []
-      : ["if (last == P.rows) {", ...range(n).map((p) => `CARRY[b * ${n}u + ${p}u] = ${part("s", p)};`), "}"]),
+    ...(updates ? before : []),
+    ...overRows(spec, [`let linear = act(${rows}, s);`, ...next]),
+    ...(updates ? [] : after),
     ...sinkText(sink).publish,
   ];
 }
 
 /**
- * s[t] = G[t] s[t-1] + (f(h[t-1]) - h[t]) for steps of n ≤ 4 states, f and G evaluated in place; one invocation a chunk, all
- * in registers. reduce: the map of each chunk to AGG, and its last row, which apply overwrites. apply: from the exact start,
- * h⁺ = f + G δ. Bytes a row: 4 (2 n + Z + X) in each phase, apply 4 n more; operations: f and G, 2 n² (n + 1) and 2 n².
+ * s[t] = G[t] s[t-1] + (f(h[t-1]) - h[t]) over units of n ≤ 4 states, f and G evaluated in place: the whole of a small step,
+ * or each state of an elementwise one. One invocation a chunk and unit, all in registers. reduce: the map of each chunk to
+ * AGG, and its last row, which apply overwrites. apply: from the exact start, h⁺ = f + G δ.
+ *
+ * Bytes a row and unit: 4 (n + Z + X) in each phase, apply 4 n more, where f and entries in memory would move 4 (3 n + 2 n²)
+ * more; operations: f and G, 2 n² (n + 1) and 2 n².
  */
 export function emitDenseLane(spec: DenseSpec): DenseKernel {
-  const { phase, sink, shape: { state: n }, code, name } = spec;
+  const { phase, sink, code, name, shape, units } = spec;
+  const n = sizeOf(spec);
   const main = phase === "reduce" ? reduceMain(spec) : applyMain(spec);
   const functions = [...matrixFunctions(n), ...(phase === "apply" ? sinkText(sink).declarations : [])];
   const kernel = assembleKernel({
     name: `${name} ${phase}`,
-    header: `${name} ${phase}: a scan over dense matrices evaluated in place; one invocation a chunk, in registers.
+    header: `${name} ${phase}: a scan over dense matrices evaluated in place; ${
+      units === 1 ? "one invocation a chunk" : `one invocation a chunk and each of ${units} states`
+    }, in registers.
       Bindings: numbers, parameters and constants, hoisted values, inputs, start states, iterate, state of the sequences, then
-      by phase. Bytes a row: ${4 * (2 * n + spec.shape.hoisted + spec.shape.input)}. Turns: ${
+      by phase. Bytes a row: ${4 * (shape.state + shape.hoisted + shape.input)}. Turns: ${
       denseLaneTurns(spec).row
     } a row.`,
     bindings: denseBindings(spec),

@@ -130,3 +130,39 @@ export function createTileDialect(constant: PlaceConstant, options: TileOptions)
     constant,
   };
 }
+
+/**
+ * WGSL in which one invocation evaluates element `u` of a function whose every value has an element for it: vectors become
+ * scalars. `mixes` tells afterwards that the function is not of that kind, and the code of no use.
+ */
+export function createChannelDialect(
+  constant: PlaceConstant,
+  width: number,
+): WgslDialect & { readonly mixes: boolean } {
+  let variables = 0;
+  let mixes = false;
+  const refuse = (): void => {
+    mixes = true;
+  };
+  return {
+    ...COMMON,
+    straight: 0,
+    cooperative: true,
+    scratchWords: 1,
+    turns: 0,
+    get mixes() {
+      return mixes;
+    },
+    each(lines, index, count, emit) {
+      if (count !== width) mixes = true;
+      lines.push("{", `let ${index} = u;`);
+      emit();
+      lines.push("}");
+    },
+    repeat: refuse,
+    sync: () => {},
+    // Declared before all code: values are handed from one block to the next.
+    scratch: () => ({ kind: "same", text: `channel${variables++}` }),
+    constant,
+  };
+}

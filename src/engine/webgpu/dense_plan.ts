@@ -1,5 +1,5 @@
 import type { DenseSpec, DenseTurns } from "../../../kernels/dense.ts";
-import { denseLaneTurns, emitDenseLane } from "../../../kernels/dense_lane.ts";
+import { DENSE_LANES, denseLaneTurns, emitDenseLane } from "../../../kernels/dense_lane.ts";
 import { type DenseTileSpec, denseTileTurns, denseTileWords, emitDenseTile } from "../../../kernels/dense_tile.ts";
 import { type Kernel, MAX_TURNS } from "../../../kernels/kernel.ts";
 import { tilesAcross } from "../../../kernels/tile_product.ts";
@@ -12,7 +12,7 @@ import type { StepProgram } from "../../trace/program.ts";
 import type { Transition } from "../../trace/transition.ts";
 import { MAX_BLOCK, type TransitionEntries } from "../../trace/transition_entries.ts";
 import { type ScanForm, scanForm } from "./scan_forms.ts";
-import { printLane, type PrintRequest, printTile, widestOf } from "./traced.ts";
+import { printChannel, printLane, type PrintRequest, printTile, widestOf } from "./traced.ts";
 
 /** The kernels of a scan over dense matrices that are evaluated in place. */
 export interface DensePlan {
@@ -22,34 +22,41 @@ export interface DensePlan {
   readonly apply: { readonly kernel: Kernel; readonly arrays: readonly string[] };
   /** One invocation, or one workgroup, has a chunk. */
   readonly perGroup: number;
+  /** Units of n × n matrices, n = D / units. */
+  readonly units: number;
   readonly turns: DenseTurns;
 }
 
 /** Chunks that keep a large GPU busy: workgroups of tiles, or invocations. */
-const WANTED = { tile: 2048, lane: 16384 } as const;
+const WANTED = { tile: 2048, lane: 16384, channel: 65536 } as const;
 /** A chunk costs products of matrices, and a place in the spine. */
 const LEAST_ROWS = 32;
 
+/** Of n = 1, where a chunk costs little. */
+const LEAST_CHANNEL_ROWS = 64;
+
 /** Rows of a chunk: enough chunks to be busy, none too short to pay, and no loop too long. */
 export function planChunks(
-  { perGroup, turns }: Pick<DensePlan, "perGroup" | "turns">,
+  { perGroup, units, turns }: Pick<DensePlan, "perGroup" | "units" | "turns">,
   batch: number,
   rows: number,
   state: number,
 ): number {
   const most = Math.max(1, Math.floor((MAX_TURNS - turns.fixed) / turns.row));
-  const wanted = Math.ceil((perGroup === 1 ? WANTED.tile : WANTED.lane) / Math.max(1, batch));
-  const wide = Math.max(LEAST_ROWS, 2 * state, Math.ceil(rows / wanted));
+  const busy = units > 1 ? WANTED.channel : perGroup === 1 ? WANTED.tile : WANTED.lane;
+  const wanted = Math.ceil(busy / Math.max(1, batch * units));
+  const least = units > 1 ? LEAST_CHANNEL_ROWS : Math.max(LEAST_ROWS, 2 * state);
+  const wide = Math.max(least, Math.ceil(rows / wanted));
   // Two chunks do not pay for reading everything twice.
   return Math.min(most, rows <= 3 * wide ? Math.max(1, rows) : wide);
 }
 
 /** The scan over maps of chunks: those of a scan of matrices in memory. */
-export function denseSpine(state: number): ScanForm {
-  return scanForm(state <= MAX_BLOCK ? "lanes" : "tile", {
+export function denseSpine(size: number): ScanForm {
+  return scanForm(size <= MAX_BLOCK ? "lanes" : "tile", {
     sink: "update",
     matrix: "full",
-    size: state,
+    size,
     layout: "contiguous",
     reverse: false,
   });
@@ -74,13 +81,14 @@ export function planDense(
     name,
     sink,
     shape,
+    units: 1,
     code,
     value: read(places.get(program.output)!, "i"),
     entry: entryLines(program, entries, transition, sink === "absolute", places),
   });
   if (n <= MAX_BLOCK) {
     const { code, places } = printLane(request);
-    return kernelsOf(specOf(code, places), emitDenseLane, 64, denseLaneTurns({ code }));
+    return kernelsOf(specOf(code, places), emitDenseLane, DENSE_LANES, denseLaneTurns({ code }));
   }
   const locate = (scratch: string): string[] => [
     "let r = r0 + row;",
@@ -99,6 +107,22 @@ export function planDense(
   return kernelsOf<DenseTileSpec>(spec, emitDenseTile, 1, turns);
 }
 
+/** The same for an elementwise step, every state by itself; null where states mix. */
+export function planChannels(
+  request: PrintRequest,
+  diagonal: Node,
+  { name, shape, sink }: { readonly name: string; readonly shape: RowShape; readonly sink: DenseSpec["sink"] },
+): DensePlan | null {
+  const { program: { state, output } } = request;
+  const printed = printChannel(request);
+  if (printed === null) return null;
+  const { code, places } = printed;
+  const text = (node: Node): string => read(places.get(node)!, "u");
+  const entry = [`let g = ${text(diagonal)};`];
+  const spec = { name, sink, shape, units: state, code, value: text(output), entry };
+  return kernelsOf(spec, emitDenseLane, DENSE_LANES, denseLaneTurns({ code }));
+}
+
 function kernelsOf<S extends DenseSpec>(
   spec: Omit<S, "phase" | "chunked">,
   emit: (spec: S) => Kernel & { readonly arrays: readonly string[] },
@@ -109,7 +133,8 @@ function kernelsOf<S extends DenseSpec>(
     const { arrays, ...kernel } = emit({ ...spec, phase, chunked } as S);
     return { kernel, arrays };
   };
-  return { reduce: make("reduce", true), single: make("apply", false), apply: make("apply", true), perGroup, turns };
+  const [reduce, single, apply] = [make("reduce", true), make("apply", false), make("apply", true)];
+  return { reduce, single, apply, perGroup, units: spec.units, turns };
 }
 
 /** Statements that leave entry (i, k) of G in `g`, clipped, scaled and, for bounds, as its absolute value. */

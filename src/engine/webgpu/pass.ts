@@ -207,7 +207,8 @@ export class Pass {
     const rows = this.#length;
     const chunk = planChunks(dense, batch, rows, state);
     const chunks = Math.ceil(rows / chunk);
-    const words = batch * chunks * denseWords(state);
+    const { units } = dense;
+    const words = batch * chunks * units * denseWords(state / units);
     // Bindings begin at multiples of 256 bytes.
     const second = 64 * Math.ceil(words / 64);
     const size = (second + batch * chunks * state) * WORD_BYTES;
@@ -225,12 +226,12 @@ export class Pass {
     const record = ({ kernel, arrays: names }: DensePlan["reduce"]): Recorded => {
       const own = names.map((name) => arrays[name]!);
       const group = this.#machine.bind(kernel, [info, this.#pack, this.#hoisted, xs ?? this.#pack, ...own]);
-      return { kernel, group, count: Math.ceil(batch * chunks / dense.perGroup) };
+      return { kernel, group, count: Math.ceil(batch * chunks * units / dense.perGroup) };
     };
     if (maps === undefined) return [record(dense.single)];
     const spine = this.#scan = new Spine(
       this.#machine,
-      { batch, chunks, units: 1, kernels: denseSpine(state) },
+      { batch, chunks, units, kernels: denseSpine(state / units) },
       operandOf(this.#machine, { buffer: maps }, words, "the maps of chunks"),
       this.#carry === null ? undefined : operandOf(this.#machine, this.#carry, batch * state, "the carried error"),
     );

@@ -9,7 +9,7 @@ import type { StepProgram } from "../../trace/program.ts";
 import { hoist, type Slot, type Stages } from "../../trace/stages.ts";
 import { absoluteAction, type Transition, transitionAction } from "../../trace/transition.ts";
 import { MAX_BLOCK, type TransitionEntries, transitionEntries } from "../../trace/transition_entries.ts";
-import { type DensePlan, planDense } from "./dense_plan.ts";
+import { type DensePlan, planChannels, planDense } from "./dense_plan.ts";
 import { ParameterPack, planTile, printLane, type PrintRequest, printTile, widestOf } from "./traced.ts";
 
 /** Words of workgroup memory that every device has, but for a few that kernels keep for themselves. */
@@ -17,6 +17,9 @@ export const WORKGROUP_WORDS = 4000;
 
 /** Steps of at most this many states are evaluated by one invocation each. */
 const LANE_STATES = MAX_BLOCK;
+
+/** Fewer states than a sector of memory holds words are not read together. */
+const LEAST_CHANNELS = 8;
 
 /** An evaluation at all rows, and the tiles it works in. */
 export interface Evaluation {
@@ -114,6 +117,10 @@ function makePlan(program: StepProgram, transition: Transition, sink: PlanSink):
   if (!sequential && (dense === null || denseTileWords(state) < WORKGROUP_WORDS)) {
     const { request, shape, ...plan } = outline(program, [output, ...entryNodes(entries)]);
     const whole = { ...request, given: 1 } as const;
+    if (entries.kind === "blocks" && entries.size === 1 && state >= LEAST_CHANNELS) {
+      const channels = planChannels(whole, entries.planes, { name: label, shape, sink });
+      if (channels !== null) return { ...plan, form: { kind: "dense", dense: channels } };
+    }
     if (dense === null) return { ...plan, form: sparseForm(whole, label, shape, entries, sink) };
     const form = planDense(whole, dense, { name: label, shape, transition, sink, words: WORKGROUP_WORDS });
     if (form !== null) return { ...plan, form: { kind: "dense", dense: form } };

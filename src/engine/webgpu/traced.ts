@@ -1,5 +1,11 @@
 import type { TracedCode } from "../../../kernels/traced.ts";
-import { createLaneDialect, createTileDialect, type WgslDialect } from "../../trace/dialect_wgsl.ts";
+import {
+  createChannelDialect,
+  createLaneDialect,
+  createTileDialect,
+  type WgslDialect,
+} from "../../trace/dialect_wgsl.ts";
+import { isElementwise } from "../../trace/elementwise.ts";
 import { type Node, topological } from "../../trace/graph.ts";
 import { isIndexable, memory, type Place, read } from "../../trace/places.ts";
 import { printCode } from "../../trace/print.ts";
@@ -114,6 +120,28 @@ export function printLane(request: PrintRequest): PrintedCode {
     all.set(node, to);
   }
   return { code: { lines, scratch: dialect.scratchWords, turns: dialect.turns }, places: all };
+}
+
+/** Code for one invocation that evaluates state `u` alone; null where states, or other elements, mix. */
+export function printChannel(request: PrintRequest): PrintedCode | null {
+  const { program, outputs, pack } = request;
+  const dialect = createChannelDialect((data) => pack.place(data), program.state);
+  const places = inputPlaces(request, "");
+  places.set(program.h, { kind: "same", text: "W[0]" });
+  const own = topological(outputs, (node) => places.has(node)).filter((node) => !places.has(node));
+  const h = dependentsOf(own, program.h);
+  if (own.some((node) => h.has(node) && !isElementwise(node.op))) return null;
+  const lines = printCode(outputs, places, dialect);
+  if (dialect.mixes) return null;
+  const names = new Set(lines.flatMap((line) => line.match(/^channel\d+(?= = )/) ?? []));
+  const declared = [...names].map((name) => `var ${name} = 0.0;`);
+  return { code: { lines: [...declared, ...lines], scratch: 1, turns: 0 }, places };
+}
+
+function dependentsOf(nodes: readonly Node[], leaf: Node): Set<Node> {
+  const found = new Set<Node>([leaf]);
+  for (const node of nodes) if (node.args.some((arg) => found.has(arg))) found.add(node);
+  return found;
 }
 
 /** How a tile is cut. */

@@ -29,7 +29,7 @@ function sweepKernels({ form }: StepPlan, state: number, batch: number, time: nu
     const { dense } = form;
     const chunks = Math.ceil(time / planChunks(dense, batch, time, state));
     if (chunks <= 1) return [dense.single.kernel];
-    const spine = denseSpine(state);
+    const spine = denseSpine(state / dense.units);
     const climbs = [spine.reduceSpine(), spine.applySpine("aggregates"), spine.applySpine("zeros")];
     return [dense.reduce.kernel, dense.apply.kernel, ...climbs.map(({ kernel }) => kernel)];
   }
