@@ -19,7 +19,7 @@ export class Pipelines {
   readonly #errors: ErrorKeeper;
   readonly #byCode = new Map<string, GPUComputePipeline>();
   readonly #warming = new Map<string, Promise<void>>();
-  readonly #layouts = new Map<string, { readonly group: GPUBindGroupLayout; readonly pipeline: GPUPipelineLayout }>();
+  readonly #layouts = new Map<string, GPUBindGroupLayout>();
 
   constructor(device: GPUDevice, errors: ErrorKeeper) {
     this.#device = device;
@@ -27,7 +27,7 @@ export class Pipelines {
   }
 
   groupLayout(kernel: Kernel): GPUBindGroupLayout {
-    return this.#layout(kernel.bindings).group;
+    return this.#layout(kernel.bindings);
   }
 
   /** The pipeline at once; what the compiler has against it is kept for the next wait. */
@@ -77,16 +77,16 @@ export class Pipelines {
   }
 
   #descriptor({ name, bindings }: Kernel, module: GPUShaderModule): GPUComputePipelineDescriptor {
-    return { label: name, layout: this.#layout(bindings).pipeline, compute: { module, entryPoint: "main" } };
+    // Not shared: wgpu 29 keeps the binding sizes that the first pipeline of a layout expects for all that follow it in a pass.
+    const layout = this.#device.createPipelineLayout({ label: name, bindGroupLayouts: [this.#layout(bindings)] });
+    return { label: name, layout, compute: { module, entryPoint: "main" } };
   }
 
-  #layout(
-    bindings: readonly BindingKind[],
-  ): { readonly group: GPUBindGroupLayout; readonly pipeline: GPUPipelineLayout } {
+  #layout(bindings: readonly BindingKind[]): GPUBindGroupLayout {
     const key = bindings.join(" ");
     let layout = this.#layouts.get(key);
     if (layout === undefined) {
-      const group = this.#device.createBindGroupLayout({
+      layout = this.#device.createBindGroupLayout({
         label: key,
         entries: bindings.map((kind, binding) => ({
           binding,
@@ -94,7 +94,6 @@ export class Pipelines {
           buffer: { type: BUFFER_TYPES[kind] },
         })),
       });
-      layout = { group, pipeline: this.#device.createPipelineLayout({ label: key, bindGroupLayouts: [group] }) };
       this.#layouts.set(key, layout);
     }
     return layout;
