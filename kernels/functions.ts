@@ -41,6 +41,10 @@ const FUNCTIONS = {
   return select(max(x, 0.0) + tail, x, isNan(x));
 }`,
   },
+  signOf: {
+    uses: ["isNan"],
+    code: "fn signOf(x: f32) -> f32 { return select(sign(x), x, isNan(x)); }",
+  },
   maxOf: {
     uses: ["isNan"],
     code: "fn maxOf(a: f32, b: f32) -> f32 { return select(max(a, b), a + b, isNan(a) || isNan(b)); }",
@@ -64,12 +68,48 @@ const FUNCTIONS = {
   return select(size, -size, abs(b - 2.0 * floor(0.5 * b)) == 1.0);
 }`,
   },
+  // The upper word of a product of two words.
+  mulHigh: {
+    uses: [],
+    code: `fn mulHigh(a: u32, b: u32) -> u32 {
+  let low = (a & 0xffffu) * (b & 0xffffu);
+  let middle = (a >> 16u) * (b & 0xffffu) + (low >> 16u);
+  let other = (a & 0xffffu) * (b >> 16u) + (middle & 0xffffu);
+  return (a >> 16u) * (b >> 16u) + (middle >> 16u) + (other >> 16u);
+}`,
+  },
+  // Payne and Hanek 1983: x = m 2^e times those bits of 2 / pi that do not give multiples of 4; what is left of x, in radians, and q.
+  reduceLarge: {
+    uses: ["mulHigh"],
+    code: `fn reduceLarge(x: f32) -> vec2<f32> {
+  var bits = array<u32, 9>(0u, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u, 0xfe5163abu, 0xdebbc561u);
+  let m = (bitcast<u32>(x) & 0x7fffffu) | 0x800000u;
+  let first = ((bitcast<u32>(x) >> 23u) & 0xffu) - 120u;
+  let i = first >> 5u;
+  let s = first & 31u;
+  let w0 = (bits[i] << s) | select(0u, bits[i + 1u] >> (32u - s), s > 0u);
+  let w1 = (bits[i + 1u] << s) | select(0u, bits[i + 2u] >> (32u - s), s > 0u);
+  let w2 = (bits[i + 2u] << s) | select(0u, bits[i + 3u] >> (32u - s), s > 0u);
+  let low = mulHigh(m, w2);
+  let middle = m * w1 + low;
+  let high = m * w0 + mulHigh(m, w1) + u32(middle < low);
+  let q = (high + 0x20000000u) >> 30u;
+  let rest = f32(bitcast<i32>(high - (q << 30u))) * 9.313225746154785e-10 + f32(middle) * 2.168404344971009e-19;
+  let r = rest * 1.5707963268;
+  return select(vec2<f32>(r, f32(q)), vec2<f32>(-r, -f32(q)), x < 0.0);
+}`,
+  },
   // Drivers' sin and cos are good to 2^-11 only by their contract: reduction by pi / 2 in three parts, then polynomials.
   turn: {
-    uses: [],
+    uses: ["reduceLarge"],
     code: `fn turn(x: f32, quarters: f32) -> f32 {
-  let k = round(x * 0.6366197724);
-  let r = ((x - k * 1.5703125) - k * 4.837512969970703e-4) - k * 7.549789948768648e-8;
+  var k = round(x * 0.6366197724);
+  var r = ((x - k * 1.5703125) - k * 4.837512969970703e-4) - k * 7.549789948768648e-8;
+  if (abs(x) > 16384.0) {
+    let large = reduceLarge(x);
+    r = large.x;
+    k = large.y;
+  }
   let s = r * r;
   let sine = r + r * s * (-0.1666665461 + s * (0.0083321609 - s * 0.0001951529));
   let cosine = 1.0 - 0.5 * s + s * s * (0.0416666457 + s * (-0.0013887316 + s * 0.0000244332));

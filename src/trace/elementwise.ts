@@ -84,7 +84,7 @@ export const ELEMENTWISE: Readonly<Record<ElementwiseOp, Rule>> = {
     wgsl: call("abs"),
     scale: (_, g, [a]) => mul(g, elementwise("sign", [a!])),
   },
-  sign: { evaluate: Math.sign, js: call("sign"), wgsl: call("sign"), scale: () => null },
+  sign: { evaluate: Math.sign, js: call("sign"), wgsl: call("signOf"), scale: () => null },
   detach: { evaluate: (a) => a, js: (a) => a, wgsl: (a) => a, scale: () => null },
   add: {
     evaluate: (a, b) => a + b,
@@ -139,7 +139,7 @@ export const ELEMENTWISE: Readonly<Record<ElementwiseOp, Rule>> = {
   where: {
     evaluate: (a, b, c) => (a !== 0 ? b : c),
     js: (a, b, c) => `(${a} !== 0 ? ${b} : ${c})`,
-    wgsl: (a, b, c) => `select(${c}, ${b}, ${a} != 0.0)`,
+    wgsl: (a, b, c) => `select(${c}, ${b}, (bitcast<u32>(${a}) << 1u) != 0u)`,
     scale: (i, g, [a]) => i === 0 ? null : i === 1 ? where(a!, g, number(g, 0)) : where(a!, number(g, 0), g),
   },
 };
