@@ -57,7 +57,7 @@ async function calibrate(device: Device): Promise<void> {
       await engine.read(words);
     }) - wait) / (time * operations(step));
   }
-  const sequences = Math.max(1, Math.round(256 * row / many));
+  const sequences = engine.backend === "cpu" ? 1 : Math.max(1, Math.round(256 * row / many));
   const costs = { dispatch, row, serialOperation, operation, sequences };
   const text = Object.entries(costs).map(([name, value]) => `${name}: ${Number(value.toPrecision(2))}`).join(", ");
   console.log(`// ${device.description}\n${engine.speed}: { ${text} },`);

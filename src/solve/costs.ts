@@ -21,8 +21,8 @@ export interface MachineCosts {
  * - `hardware`: not measured yet; bounds of a card with 100 multiprocessors, and barriers of about a microsecond
  */
 export const COSTS: Readonly<Record<"cpu" | "software" | "hardware", MachineCosts>> = {
-  cpu: { dispatch: 0, row: 0.05, serialOperation: 0.0004, operation: 0.0004, sequences: 1 },
-  software: { dispatch: 15, row: 3, serialOperation: 0.002, operation: 0.004, sequences: 1 },
+  cpu: { dispatch: 0, row: 0.06, serialOperation: 0.00017, operation: 0.00017, sequences: 1 },
+  software: { dispatch: 30, row: 0.67, serialOperation: 0.0022, operation: 0.0019, sequences: 3 },
   hardware: { dispatch: 3, row: 3, serialOperation: 0.0002, operation: 2e-7, sequences: 100 },
 };
 
