@@ -164,8 +164,12 @@ export interface Engine {
   enterWindow(run: SweepRun, start: number, length: number): "done" | "running" | "later";
   /** One linearise + scan + residual. "done": no sequence is running; "later": only the device knows. */
   sweep(run: SweepRun): "done" | "running" | "later";
+  /** Whether no sequence of the present window is running; waits for the work so far. */
+  settled(run: SweepRun): Promise<boolean>;
+  /** The window is done as far as it will be: its rows of `ys` are what they will be. */
+  leaveWindow(run: SweepRun): void;
   verdict(run: SweepRun): Promise<Verdict>;
-  /** The scan of `Verdict.errorBound` over the present window, to be asked for after its last sweep. */
+  /** The scan of `Verdict.errorBound` over the present window, to be asked for after it was left. */
   measureError(run: SweepRun, kind: ErrorKind): void;
   /** Frees all that the run took, except `ys` and its iterates. */
   endRun(run: SweepRun): void;

@@ -17,6 +17,12 @@ export interface EnqueuedSolve {
   verdict(): Promise<Solution>;
 }
 
+/**
+ * Where only the device knows how many sweeps are enough, they are recorded ahead. After so many, and every doubling, a look
+ * at it costs less than recording the rest.
+ */
+const FIRST_LOOK = 32;
+
 /** Milliseconds of work after which the event loop is given a turn, so that signals and pages live. */
 const TURN_MS = 30;
 
@@ -117,16 +123,23 @@ export async function solve(step: Step, problem: Problem, options: SolveOptions 
   let aborted = false;
   try {
     let turn = performance.now();
-    for (const progress of iterate(attempt.engine, attempt.run, attempt.maxSweeps, attempt.errorKind)) {
-      onProgress?.(progress);
+    const { engine, run, maxSweeps, errorKind } = attempt;
+    const steps = iterate(engine, run, maxSweeps, errorKind);
+    for (let step = steps.next(); !step.done;) {
+      const { sweep } = step.value;
+      onProgress?.(step.value);
       if (performance.now() - turn > TURN_MS) {
         await new Promise((resolve) => setTimeout(resolve, 0));
         turn = performance.now();
       }
+      const looks = sweep >= FIRST_LOOK && sweep < maxSweeps && (sweep & (sweep - 1)) === 0;
+      const stop = looks && await engine.settled(run);
       if (signal?.aborted) {
         aborted = true;
+        steps.return();
         break;
       }
+      step = steps.next(stop);
     }
     yT = lastState(attempt);
   } catch (error) {

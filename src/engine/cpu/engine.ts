@@ -125,6 +125,15 @@ export class CpuEngine implements Engine {
     return (run as CpuRun).sweep();
   }
 
+  settled(): Promise<boolean> {
+    // A sweep has said so itself.
+    return Promise.resolve(false);
+  }
+
+  leaveWindow(): void {
+    // Sweeps write to `ys` itself.
+  }
+
   verdict(run: SweepRun): Promise<Verdict> {
     return Promise.resolve((run as CpuRun).verdict());
   }

@@ -14,6 +14,8 @@ const MODES = ["enter", "begin", "judge", "conclude", "measured"] as const satis
 export interface Status {
   readonly sequences: readonly SequenceVerdict[];
   readonly residuals: readonly number[];
+  /** How many are running. */
+  readonly running: number;
   /** The largest |e| of the last error scan. */
   readonly errors: readonly number[];
 }
@@ -35,6 +37,8 @@ export class Control {
   #verdicts: Partial<Record<VerdictMode, Recorded>> = {};
   #sweep: readonly Recorded[] = [];
   #afterFailure: Recorded | undefined;
+  /** What was read since the last decision. */
+  #known: Status | undefined;
 
   constructor(machine: Machine, job: SweepJob) {
     this.#machine = machine;
@@ -81,6 +85,7 @@ export class Control {
   }
 
   decide(mode: VerdictMode): void {
+    this.#known = undefined;
     const { kernel, group, count } = this.#verdicts[mode]!;
     this.#machine.dispatch(kernel, group, count);
   }
@@ -95,8 +100,12 @@ export class Control {
     this.#dispatch(this.#afterFailure!, this.#sweep.length);
   }
 
-  /** Waits. The only read of a solve. */
+  /** Waits; at once if nothing was decided since. */
   async read(): Promise<Status> {
+    return this.#known ??= await this.#read();
+  }
+
+  async #read(): Promise<Status> {
     const { batch } = this.#job;
     const data = await this.#machine.read(this.#buffer, 0, this.#bytes);
     const words = new Uint32Array(data, 0, batch * STATE_WORDS);
@@ -112,6 +121,7 @@ export class Control {
     });
     return {
       sequences,
+      running: sequences.filter((_, b) => at(b, "status") === STATUS.running).length,
       residuals: Array.from(new Float32Array(data, this.#headOffset + HEAD_WORDS * WORD_BYTES, done)),
       errors: sequences.map((_, b) => floats[b * STATE_WORDS + STATE.error]!),
     };

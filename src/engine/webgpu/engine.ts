@@ -109,6 +109,14 @@ export class GpuEngine implements Engine {
     return (run as EngineRun).sweep();
   }
 
+  settled(run: SweepRun): Promise<boolean> {
+    return (run as EngineRun).settled();
+  }
+
+  leaveWindow(run: SweepRun): void {
+    (run as EngineRun).leaveWindow();
+  }
+
   verdict(run: SweepRun): Promise<Verdict> {
     return (run as EngineRun).verdict();
   }

@@ -19,6 +19,8 @@ const NAN_BITS = 0x7fc00000;
 export interface EngineRun extends SweepRun {
   enterWindow(start: number, length: number): "later";
   sweep(): "done" | "later";
+  settled(): Promise<boolean>;
+  leaveWindow(): void;
   measureError(kind: ErrorKind): void;
   verdict(): Promise<Verdict>;
   end(): void;
@@ -39,6 +41,12 @@ export class EmptyRun implements EngineRun {
   sweep(): "done" {
     return "done";
   }
+
+  settled(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
+  leaveWindow(): void {}
 
   measureError(): void {
     this.#errorBound = [];
@@ -66,8 +74,6 @@ export class GpuRun implements EngineRun {
   #measured: ErrorKind | undefined;
   #start = 0;
   #length = 0;
-  #swept = 0;
-  #finished = true;
 
   constructor(readonly job: SweepJob, machine: Machine) {
     this.#machine = machine;
@@ -106,7 +112,7 @@ export class GpuRun implements EngineRun {
     const { batch, time, program: { state, input }, xs, ys, transition } = this.job;
     const machine = this.#machine;
     const buffers = this.#buffers;
-    [this.#start, this.#length, this.#swept, this.#finished] = [start, length, 0, false];
+    [this.#start, this.#length] = [start, length];
     if (this.#staged) {
       if (xs !== null) this.#copyRows(bufferOf(xs), start, time, buffers.xs!.buffer, length, input);
       if (start > 0) this.#copyRows(bufferOf(ys), start - 1, time, buffers.start.buffer, 1, state);
@@ -124,14 +130,24 @@ export class GpuRun implements EngineRun {
   }
 
   sweep(): "done" | "later" {
-    const { transition, maxSweeps } = this.job;
-    const sequential = transition.kind === "sequential";
+    const sequential = this.job.transition.kind === "sequential";
     this.#control.sweep();
     this.#control.decide(sequential ? "conclude" : "judge");
-    this.#swept++;
     if (this.job.keepIterates) this.#keep();
-    if (sequential || this.#swept === maxSweeps) this.#finish();
     return sequential ? "done" : "later";
+  }
+
+  async settled(): Promise<boolean> {
+    return (await this.#control.read()).running === 0;
+  }
+
+  /** Blanks what has no answer, and hands the rows on. */
+  leaveWindow(): void {
+    this.#control.afterFailure();
+    if (!this.#staged) return;
+    const { batch, ys, time, program: { state } } = this.job;
+    const length = this.#length;
+    copyRows(this.#machine, this.#buffers.ys.buffer, 0, length, bufferOf(ys), this.#start, time, length, state, batch);
   }
 
   measureError(kind: ErrorKind): void {
@@ -153,7 +169,6 @@ export class GpuRun implements EngineRun {
 
   async verdict(): Promise<Verdict> {
     const { time, window, transition } = this.job;
-    if (!this.#finished) this.#finish();
     const machine = this.#machine;
     const { sequences, residuals, errors } = await this.#control.read();
     for (const extra of this.iterates.splice(residuals.length + 1)) machine.pool.release(bufferOf(extra));
@@ -188,16 +203,6 @@ export class GpuRun implements EngineRun {
     this.#machine.dispatch(kernel, group, Math.ceil(batch * this.#length * state / GUESS_LANES));
     this.#control.decide("begin");
     if (this.job.keepIterates) this.#keep();
-  }
-
-  /** The window is done as far as it will be: blanks what has no answer, and hands the rows on. */
-  #finish(): void {
-    this.#finished = true;
-    this.#control.afterFailure();
-    if (!this.#staged) return;
-    const { batch, ys, time, program: { state } } = this.job;
-    const length = this.#length;
-    copyRows(this.#machine, this.#buffers.ys.buffer, 0, length, bufferOf(ys), this.#start, time, length, state, batch);
   }
 
   /** Copies rows of every sequence to the beginning of `target`, sequences one after the other. */
