@@ -41,6 +41,11 @@ const FUNCTIONS = {
   return select(max(x, 0.0) + tail, x, isNan(x));
 }`,
   },
+  // Of a negative number WGSL leaves it open: SwiftShader answers 0.
+  logOf: {
+    uses: ["nanOf"],
+    code: "fn logOf(x: f32) -> f32 { return select(log(x), nanOf(x), x < 0.0); }",
+  },
   signOf: {
     uses: ["isNan"],
     code: "fn signOf(x: f32) -> f32 { return select(sign(x), x, isNan(x)); }",

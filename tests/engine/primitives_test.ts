@@ -159,12 +159,13 @@ testOn(MACHINES, "copy: rows with strides, and nothing outside them", async (dev
   }
 });
 
-testOn(MACHINES, "memory: allocated zeros, uploads by dtype, reads are copies", async (device, { dtype }) => {
+testOn(MACHINES, "memory: allocated by length, uploads by dtype, reads are copies", async (device, { dtype }) => {
   const engine = engineOf(device);
   assertEquals([engine.dtype, engine.backend], [dtype, device.backend]);
   assert(engine.description.length > 0 && engine.description === device.description);
-  const zeros = engine.allocate(engine.dtype, 5);
-  assertEquals(Array.from(await engine.read(zeros)), [0, 0, 0, 0, 0]);
+  // Of what is in it nothing is said.
+  const five = engine.allocate(engine.dtype, 5);
+  assertEquals([five.dtype, five.length, (await engine.read(five)).length], [dtype, 5, 5]);
   const floats = engine.upload(Float64Array.of(1.5, -2));
   assertEquals([floats.dtype, floats.length], [dtype, 2]);
   const integers = engine.upload(Uint32Array.of(4294967295, 7));

@@ -51,7 +51,7 @@ testOn(MACHINES, "defect 1, the other side: NaN on the way only is no failure", 
 
 testOn(MACHINES, "defect 2: converging in the very last allowed sweep is success", async (device, machine) => {
   for (const [i, given] of CASES.entries()) {
-    for (const method of someOf(machine, PARALLEL, 2, i)) {
+    for (const method of someOf(machine, PARALLEL, 3, i)) {
       using free = await solve(given.step, problemOf(given), { device, method, maxSweeps: given.time });
       const maxSweeps = free.stats.sweeps;
       using tight = await solve(given.step, problemOf(given), { device, method, maxSweeps });

@@ -70,7 +70,28 @@ export function assertSequential(
   else assertClose(actual, expected, rounding * epsilon * steps, what);
 }
 
-/** A test on every machine, each with a device of its own. */
+/** The WebGPU device of a file of tests: kernels are compiled once, and buffers come with what tests before left in them. */
+let kept: Device | undefined;
+
+Deno.test.afterAll(async () => await kept?.dispose());
+
+async function run(machine: Machine, fn: (device: Device, machine: Machine) => Promise<void>): Promise<void> {
+  if (machine.rounding === 0) {
+    await using device = await machine.open();
+    return await fn(device, machine);
+  }
+  const device = kept ??= await machine.open();
+  try {
+    await fn(device, machine);
+  } catch (error) {
+    // A device keeps its first error: what fails next is to fail by itself.
+    kept = undefined;
+    await device.dispose().catch(() => {/* told already */});
+    throw error;
+  }
+}
+
+/** A test on every machine. */
 export function testOn(
   machines: readonly Machine[],
   name: string,
@@ -81,10 +102,7 @@ export function testOn(
     Deno.test({
       name: `${name} (${machine.name}${skipped})`,
       ignore: machine.missing !== undefined,
-      fn: async () => {
-        await using device = await machine.open();
-        await fn(device, machine);
-      },
+      fn: () => run(machine, fn),
     });
   }
 }

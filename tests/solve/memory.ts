@@ -1,6 +1,6 @@
 import type { Device } from "../../mod.ts";
 import { engineOf } from "../../src/device.ts";
-import type { Memory } from "../../src/engine/engine.ts";
+import type { Engine, Memory } from "../../src/engine/engine.ts";
 
 /** Counts what is asked of an engine and not yet given back. */
 export interface Ledger {
@@ -8,11 +8,15 @@ export interface Ledger {
   held(): string[];
 }
 
-/** Watches the engine of a device from now on. */
+/** Engines that are watched, and what they did before. */
+const originals = new WeakMap<Engine, Pick<Engine, "allocate" | "upload" | "free">>();
+
+/** Watches the engine of a device from now on; a ledger from before sees no more. */
 export function watchMemory(device: Device): Ledger {
   const engine = engineOf(device);
   const held = new Map<Memory, string>();
-  const { allocate, upload, free } = engine;
+  const { allocate, upload, free } = originals.get(engine) ?? engine;
+  originals.set(engine, { allocate, upload, free });
   engine.allocate = (dtype, length, label = "unlabelled"): Memory => {
     const memory = allocate.call(engine, dtype, length, label);
     held.set(memory, label);

@@ -81,7 +81,7 @@ testOn(MACHINES, "after k sweeps the first k states are exact, bit for bit", asy
     const { name, step, time } = given;
     const problem = problemOf(given, 0);
     const exact = await solveFor(device, step, problem, { method: "sequential" });
-    for (const method of someOf(machine, METHODS, 3, i)) {
+    for (const method of someOf(machine, METHODS, 4, i)) {
       let before = new Float64Array(0);
       for (const k of [1, 2, 3, 7]) {
         // From a bad guess: all k sweeps are run.
@@ -150,7 +150,7 @@ testOn(MACHINES, "chaos: one sweep less than needed is refused, though the updat
 testOn(MACHINES, "a batch is its sequences alone, bit for bit", async (device, machine) => {
   for (const [i, given] of CASES.entries()) {
     const batch = given.h0.shape[0]!;
-    for (const method of someOf<Method>(machine, [...METHODS, { name: "sequential" }], 4, i)) {
+    for (const method of someOf<Method>(machine, [...METHODS, { name: "sequential" }], 6, i)) {
       using all = await solve(given.step, problemOf(given), { device, method, maxSweeps: given.time });
       const ys = await read(all.ys);
       const length = ys.length / batch;
@@ -170,7 +170,7 @@ testOn(MACHINES, "windows change nothing but rounding", async (device, machine) 
     for (const method of ["sequential", "quasi-deer", "deer"] as const) {
       using whole = await solve(step, problemOf(given), { device, method, maxSweeps: time });
       const expected = await read(whole.ys);
-      for (const window of someOf(machine, [1, 7, time - 1, time, time + 5], 2, i)) {
+      for (const window of someOf(machine, [1, 7, time - 1, time, time + 5], 3, i)) {
         using solution = await solve(step, problemOf(given), { device, method, window });
         const ys = await read(solution.ys);
         const tolerance = dtype === "f64" ? 1e-9 : epsilon * time;

@@ -155,13 +155,17 @@ export const NETWORK_CASE: SolveCase = loopCase("network", network, networkRule,
   seed: 24,
 });
 
-const leaky = defineStep({
-  name: "leaky",
-  state: 3,
-  input: 3,
-  params: { rate: [3] },
-  step: ({ h, x, p }) => ops.add(h, ops.mul(ops.sigmoid(p.rate), ops.sub(ops.tanh(ops.add(x, ops.mul(0.5, h))), h))),
-});
+const leaky = (units: number): Step =>
+  defineStep({
+    name: "leaky",
+    state: units,
+    input: units,
+    params: { rate: [units] },
+    step: ({ h, x, p }) => ops.add(h, ops.mul(ops.sigmoid(p.rate), ops.sub(ops.tanh(ops.add(x, ops.mul(0.5, h))), h))),
+  });
+
+const leakyRule = ({ rate }: Record<string, HostTensor>): Rule => (h, x) =>
+  h.map((value, i) => value + sigmoid(rate!.data[i]!) * (Math.tanh(x[i]! + 0.5 * value) - value));
 
 const pendulum = defineStep({
   name: "pendulum",
@@ -209,17 +213,13 @@ const turning = defineStep({
 export const LOOP_CASES: readonly SolveCase[] = [
   LEM_CASE,
   NETWORK_CASE,
-  loopCase(
-    "leaky (diagonal)",
-    leaky,
-    ({ rate }) => (h, x) =>
-      h.map((value, i) => value + sigmoid(rate!.data[i]!) * (Math.tanh(x[i]! + 0.5 * value) - value)),
-    {
-      params: { rate: host([-1, 0, 1.5], [3]) },
-      time: 90,
-      seed: 31,
-    },
-  ),
+  loopCase("leaky (diagonal)", leaky(3), leakyRule, { params: { rate: host([-1, 0, 1.5], [3]) }, time: 90, seed: 31 }),
+  loopCase("nine units (diagonal)", leaky(9), leakyRule, {
+    params: { rate: host(numbers(9, 2, 33), [9]) },
+    batch: 3,
+    time: 77,
+    seed: 34,
+  }),
   loopCase("pendulum (no input)", pendulum, ({ dt }) => ([q, v], _, t) => {
     const next = v! + dt!.data[0]! * (Math.cos(0.1 * t) - Math.sin(q!) - 0.5 * v!);
     return [q! + dt!.data[0]! * next, next];

@@ -37,22 +37,28 @@ testOn(
   },
 );
 
-testOn(MACHINES, "whale: the diagonal ends within its tolerance of the sequential answer", async (device, machine) => {
-  const exact = await solveBatch(device, { method: "sequential" });
-  for (const tolerance of device.dtype === "f64" ? [1e-4, 1e-10] : [1e-4]) {
-    for (const method of someOf(machine, [quasiDeer(), quasiDeer({ scale: 0.05 })], 2, 0)) {
-      const { ys } = await solveBatch(device, { method, rtol: 0, atol: tolerance });
-      // States are below 1. Three times: ratios of the past estimate those to come (2.2 times was measured).
-      assertClose(ys, exact.ys, 3 * tolerance, `${JSON.stringify(method)} at ${tolerance}`);
+// On WebGPU the test after this one sees the same: on a processor hundreds of sweeps take their time.
+testOn(
+  MACHINES.filter(({ rounding }) => rounding === 0),
+  "whale: the diagonal ends within its tolerance of the sequential answer",
+  async (device) => {
+    const exact = await solveBatch(device, { method: "sequential" });
+    for (const tolerance of device.dtype === "f64" ? [1e-4, 1e-10] : [1e-4]) {
+      for (const method of [quasiDeer(), quasiDeer({ scale: 0.05 })]) {
+        const { ys } = await solveBatch(device, { method, rtol: 0, atol: tolerance });
+        // States are below 1. Three times: ratios of the past estimate those to come (2.2 times was measured).
+        assertClose(ys, exact.ys, 3 * tolerance, `${JSON.stringify(method)} at ${tolerance}`);
+      }
     }
-  }
-});
+  },
+);
 
 testOn(MACHINES, "whale: the rule on the update alone would have stopped too early", async (device) => {
   const exact = (await solveBatch(device, { method: "sequential" })).ys;
   const options = { device, method: "quasi-deer", rtol: 0, atol: 1e-4 } as const;
   const problem = { params, xs: rowOf(xs!, 1) };
   using right = await solve(cell, problem, options);
+  assertClose(await read(right.ys), exact.slice(exact.length / 2), 3e-4, "what the whole rule ends with");
   const early = right.stats.residuals.findIndex((e) => e <= 1) + 1;
   assert(early < right.stats.sweeps, `${early} of ${right.stats.sweeps} sweeps`);
   using wrong = await solve(cell, problem, { ...options, maxSweeps: early, onFailure: "return" });
