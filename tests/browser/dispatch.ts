@@ -53,20 +53,21 @@ async function readWords(device: GPUDevice, buffer: GPUBuffer): Promise<number[]
 export async function runKernel(device: GPUDevice, { name, kernel, run }: KernelCase): Promise<KernelRun> {
   for (const filter of ERROR_FILTERS) device.pushErrorScope(filter);
   const module = device.createShaderModule({ label: name, code: kernel.code });
-  const layout = device.createBindGroupLayout({
-    entries: kernel.bindings.map((kind, binding) => ({
-      binding,
-      visibility: GPUShaderStage.COMPUTE,
-      buffer: { type: BINDING_TYPES[kind] },
-    })),
-  });
-  const pipeline = device.createComputePipeline({
-    label: name,
-    layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-    compute: { module, entryPoint: "main" },
-  });
   const buffers = run?.buffers.map((content, i) => createBuffer(device, kernel.bindings[i]!, content)) ?? [];
+  // A module alone is checked by the compiler, and its driver need not spend seconds on code that nobody runs.
   if (run !== undefined) {
+    const layout = device.createBindGroupLayout({
+      entries: kernel.bindings.map((kind, binding) => ({
+        binding,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type: BINDING_TYPES[kind] },
+      })),
+    });
+    const pipeline = device.createComputePipeline({
+      label: name,
+      layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: { module, entryPoint: "main" },
+    });
     const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();

@@ -52,8 +52,10 @@ async function runInBrowser(executable: string): Promise<{ report: PageReport; c
     const { pathname } = new URL(request.url);
     if (request.method === "POST") {
       const text = await request.text();
-      if (pathname === "/progress") progress = text;
-      else if (pathname === "/report") resolve(JSON.parse(text));
+      if (pathname === "/progress") {
+        progress = text;
+        globalThis.console.log(Math.round(performance.now()), text.slice(0, 60));
+      } else if (pathname === "/report") resolve(JSON.parse(text));
       else fail(text);
       return new Response(null, { status: 204 });
     }

@@ -5,6 +5,8 @@
 
 import { functionsOf } from "../../kernels/functions.ts";
 import { assembleKernel, type Kernel } from "../../kernels/kernel.ts";
+import { SCAN_AND_ARRAY_KERNELS } from "./scan_kernels.ts";
+import { SOLVER_KERNELS } from "./solver_kernels.ts";
 import { createRandom } from "../../src/core/random.ts";
 
 /** How the words of a buffer are compared: as numbers, as bits, or not at all. */
@@ -67,6 +69,8 @@ function functionCase(expression: string, bound: number, given: readonly number[
 const EDGES = [0, 1e-30, -1e-30, 0.29, -0.29, 0.31, -0.31, 15, -15, 16, 87, -87, 88, -88, 100, -100, 1e30, -1e30];
 
 export const KERNEL_CASES: readonly KernelCase[] = [
+  // What these compute is tested on Deno's WebGPU, and in the browser by the solves of its page.
+  ...[...SCAN_AND_ARRAY_KERNELS, ...SOLVER_KERNELS].map((kernel) => ({ name: kernel.name, kernel })),
   functionCase("tanhOf(x)", 3, [...EDGES, NaN]),
   functionCase("sigmoidOf(x)", 10, [...EDGES, NaN]),
   functionCase("softplusOf(x)", 10, [...EDGES, NaN]),

@@ -165,6 +165,7 @@ testOn(MACHINES, "tensors that were given stay the caller's", async (device) => 
   const params = given.step.init(device, { seed: 1 });
   using first = await solve(given.step, { ...problemOf(given), params }, { method: "deer" });
   using second = await solve(given.step, { ...problemOf(given), params }, { method: "deer", guess: first });
-  assert(second.stats.sweeps < first.stats.sweeps, `${second.stats.sweeps} sweeps`);
+  if (device.backend === "cpu") assertEquals(second.stats.sweeps, 1);
+  else assert(second.stats.residuals[0]! <= 1, `${second.stats.residuals}`);
   assertEquals((await toHost(first.ys)).shape, given.expected.shape);
 });
