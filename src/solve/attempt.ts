@@ -142,7 +142,16 @@ export function begin(step: Step, posed: Problem, options: SolveOptions): Attemp
     }
     const newton = isNewton(program, transition);
     const affine = program.affine && newton;
-    const tolerance = { rtol, atol, affine, newton, floor: Math.min(0.1, 4 * epsilon / (rtol + atol)), epsilon };
+    // Arithmetic in f32 leaves larger roundings than f32 states; Newton's next update is far below them, others' is not.
+    const [roundings, most] = newton && engine.backend === "webgpu" ? [16, 0.25] : [4, 0.1];
+    const tolerance = {
+      rtol,
+      atol,
+      affine,
+      newton,
+      floor: Math.min(most, roundings * epsilon / (rtol + atol)),
+      epsilon,
+    };
     const guess = resolveGuess(name, options.guess ?? "f0", problem, state);
     const { params, xs, h0 } = problem;
     const partial = { program, transition, params, xs, h0, guess, batch, time, keepIterates };

@@ -64,7 +64,9 @@ function emitPad(node: Node, a: Place, out: Place & { kind: "memory" }, lines: s
     const last = start + (count - 1) * stride;
     const inside = [`i >= ${start}`, `i <= ${last}`, ...(stride === 1 ? [] : [`(i - ${start}) % ${stride} == 0`])];
     lines.push(dialect.variable("padded", zero));
-    lines.push(`if (${inside.join(" && ")}) { padded = ${read(a, `(i - ${start}) / ${stride}`)}; }`);
+    lines.push(
+      `if (${inside.map((test) => `(${test})`).join(" & ")}) { padded = ${read(a, `(i - ${start}) / ${stride}`)}; }`,
+    );
     lines.push(`${read(out, "i")} = padded;`);
   });
 }

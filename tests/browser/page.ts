@@ -89,6 +89,7 @@ async function checkCells(): Promise<SolveCheck[]> {
     ["gru of 6", gru({ input: 2, hidden: 6 })],
     ["gru of 40", gru({ input: 2, hidden: 40 })],
     ["lstm of 2", lstm({ input: 2, hidden: 2 })],
+    ["lstm of 6", lstm({ input: 2, hidden: 6 })],
     ["leaky of 9", leaky(9)],
   ];
   const checks: SolveCheck[] = [];

@@ -189,5 +189,8 @@ function termLine(
     const entry = at(matrix, `(${start}u + ${i} * ${down}u + ${k} * ${right}u)`);
     text = `${at(term.left, i)} * ${entry} * ${at(term.right, k)}`;
   }
-  return conditions.length === 0 ? `g += ${text};` : `if (${conditions.join(" && ")}) { g += ${text}; }`;
+  // Not `&&`: SwiftShader's time to compile grows exponentially with short circuits in a loop.
+  return conditions.length === 0
+    ? `g += ${text};`
+    : `if (${conditions.map((test) => `(${test})`).join(" & ")}) { g += ${text}; }`;
 }
