@@ -1,4 +1,4 @@
-/** Prints a result of `deno bench --json` as tables: microseconds per step of time, and ratios to each group's baseline. */
+/** Prints a result of `deno bench --json` as tables: microseconds per step of time, ratios to each group's baseline, GB/s. */
 interface Result {
   readonly runtime: string;
   readonly cpu: string;
@@ -21,11 +21,17 @@ for (const group of new Set(result.benches.map((bench) => bench.group))) {
   const benches = result.benches.filter((bench) => bench.group === group);
   const steps = Number(/T=(\d+)/.exec(group)?.[1] ?? 1);
   const baseline = benches.find((bench) => bench.baseline)?.results[0]?.ok?.min ?? NaN;
-  console.log(`\n${group}\n\n| | µs per step, best | average | best, times the baseline's |\n|---|---|---|---|`);
+  // Groups of scans say how many bytes they must move at least.
+  const bytes = Number(/bytes=(\d+)/.exec(group)?.[1] ?? NaN);
+  const rate = (ns: number): string => Number.isNaN(bytes) ? "" : ` ${(bytes / ns).toFixed(2)} |`;
+  const [title, rule] = Number.isNaN(bytes) ? ["", ""] : [" GB/s, best |", "---|"];
+  console.log(
+    `\n${group}\n\n| | µs per step, best | average | best, times the baseline's |${title}\n|---|---|---|---|${rule}`,
+  );
   for (const { name, results } of benches) {
     const ok = results[0]?.ok;
     if (ok === undefined) continue;
     const [best, average] = [ok.min, ok.avg].map((ns) => (ns / steps / 1000).toFixed(3));
-    console.log(`| ${name} | ${best} | ${average} | ${(ok.min / baseline).toFixed(2)} |`);
+    console.log(`| ${name} | ${best} | ${average} | ${(ok.min / baseline).toFixed(2)} |${rate(ok.min)}`);
   }
 }
