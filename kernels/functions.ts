@@ -41,10 +41,17 @@ const FUNCTIONS = {
   return select(max(x, 0.0) + tail, x, isNan(x));
 }`,
   },
-  // Of a negative number WGSL leaves it open: SwiftShader answers 0.
+  // What they are outside of where they are defined WGSL leaves open: SwiftShader answers log(-1) = 0, log(NaN) = 89.
   logOf: {
-    uses: ["nanOf"],
-    code: "fn logOf(x: f32) -> f32 { return select(log(x), nanOf(x), x < 0.0); }",
+    uses: ["isNan", "nanOf"],
+    code: `fn logOf(x: f32) -> f32 {
+  let y = select(log(x), nanOf(x), x < 0.0 || isNan(x));
+  return select(y, -1.0 / abs(x), x == 0.0);
+}`,
+  },
+  expOf: {
+    uses: ["isNan"],
+    code: "fn expOf(x: f32) -> f32 { return select(exp(x), x, isNan(x)); }",
   },
   signOf: {
     uses: ["isNan"],

@@ -40,7 +40,7 @@ const softplus = (a: number): number => Math.max(a, 0) + Math.log1p(Math.exp(-Ma
 /** The one table of elementwise operations: value, code and derivative of each. */
 export const ELEMENTWISE: Readonly<Record<ElementwiseOp, Rule>> = {
   neg: { evaluate: (a) => -a, js: (a) => `(-${a})`, wgsl: (a) => `(-${a})`, scale: (_, g) => neg(g) },
-  exp: { evaluate: Math.exp, js: call("exp"), wgsl: call("exp"), scale: (_, g, __, out) => mul(g, out) },
+  exp: { evaluate: Math.exp, js: call("exp"), wgsl: call("expOf"), scale: (_, g, __, out) => mul(g, out) },
   log: { evaluate: Math.log, js: call("log"), wgsl: call("logOf"), scale: (_, g, [a]) => div(g, a!) },
   sqrt: {
     evaluate: Math.sqrt,

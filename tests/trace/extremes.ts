@@ -40,6 +40,18 @@ export const EXTREMES: readonly [
   // NaN is not 0: it chooses the first. What is not chosen does not show, even if it is NaN.
   ["where", (o, a) => o.where(a, 1, 2), [NaN, -0, 0, -1], [1, 2, 2, 1]],
   ["where, NaN not chosen", (o, a) => o.where(o.less(a, 0), 7, o.sqrt(a)), [-4, 4], [7, 2]],
+  // Nothing computes on with what is no number.
+  ["sums of functions of NaN", (o, a) => o.add(o.exp(a), o.square(a)), [NaN, 0], [NaN, 1]],
+  ["exp of NaN", (o, a) => o.exp(a), [NaN], [NaN]],
+  ["log of NaN", (o, a) => o.log(a), [NaN], [NaN]],
+  ["sqrt of NaN", (o, a) => o.sqrt(a), [NaN], [NaN]],
+  ["sin of no number", (o, a) => o.sin(a), [NaN, Infinity, -Infinity], [NaN, NaN, NaN]],
+  ["cos of no number", (o, a) => o.cos(a), [NaN, Infinity, -Infinity], [NaN, NaN, NaN]],
+  ["tanh of NaN", (o, a) => o.tanh(a), [NaN], [NaN]],
+  ["sigmoid of NaN", (o, a) => o.sigmoid(a), [NaN], [NaN]],
+  ["softplus of NaN", (o, a) => o.softplus(a), [NaN], [NaN]],
+  ["gelu of NaN", (o, a) => o.gelu(a), [NaN], [NaN]],
+  ["div by NaN", (o, a) => o.div(1, a), [NaN], [NaN]],
 ];
 
 const TOP = 1000 + Math.log(20);
