@@ -38,9 +38,12 @@ export interface SolveOptions {
    * in it, after a non-finite state or a window that failed, is NaN.
    */
   onFailure?: "throw" | "return";
-  /** Aborts between sweeps (a window makes them shorter); the promise is rejected with the signal's reason. */
+  /**
+   * Aborts between sweeps (a window makes them shorter), on WebGPU those that are not queued yet; the promise is rejected
+   * with the signal's reason.
+   */
   signal?: AbortSignal;
-  /** Called after every sweep. */
+  /** Called after every sweep; on WebGPU after every sweep that was queued, with a residual of NaN. */
   onProgress?: (progress: SolveProgress) => void;
 }
 

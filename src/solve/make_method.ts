@@ -8,7 +8,8 @@ function make(name: MethodName, call: string, options: MethodOptions, known: rea
 }
 
 /**
- * Chooses the method by engine and step; `stats.reason` says why. On the CPU engine: {@linkcode sequential}.
+ * Chooses the method by expected cost, from the engine, the structure of the Jacobian, D, B and T; `stats.reason` says why. On
+ * the CPU engine always {@linkcode sequential}. It does not know whether the dynamics are chaotic, where sweeps do not converge.
  *
  * @example Ask why
  * ```ts

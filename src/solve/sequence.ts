@@ -95,6 +95,8 @@ async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise
  * estimates by how much.
  *
  * Cost: a sweep evaluates f and G once at all (b, t). Memory: two trajectories and the hoisted values; no array of T·D².
+ * On WebGPU beside that f and the entries of G of small blocks, D (1 + b) words a step, and windows where an array exceeds
+ * what the device binds; sweeps are recorded ahead, and the device is read once, after 32, 64, ... of them and at the end.
  *
  * Throws (rejects with) a `TypeError` or `RangeError` for arguments that do not fit, a {@linkcode SolveError} if the solve
  * fails, the signal's reason if it is aborted, a `DeviceError` if the device is gone or full.
@@ -150,8 +152,8 @@ export async function solve(step: Step, problem: Problem, options: SolveOptions 
 }
 
 /**
- * {@linkcode solve} that returns at once: the work is queued on the device (the CPU engine does it before it returns), and
- * only `verdict()` waits. `signal` and `onProgress` are not served.
+ * {@linkcode solve} that returns at once: all `maxSweeps` sweeps are queued on the device, which skips those that it does not
+ * need (the CPU engine does the work before it returns), and only `verdict()` waits. `signal` and `onProgress` are not served.
  *
  * @example
  * ```ts
