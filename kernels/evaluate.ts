@@ -28,7 +28,7 @@ export interface EvaluateSpec {
   readonly shape: RowShape;
   readonly code: TracedCode;
   readonly stores: readonly Store[];
-  /** h of row r: none, the same `START` of a sequence for all rows, or the iterate `Y` before r. */
+  /** h of row r: none (`Y` then holds a product), the same `START` of a sequence for all rows, or the iterate `Y` before r. */
   readonly previous: "none" | "start" | "iterate";
   /** Sequences that are not running, and rows that are exact, are left out. */
   readonly skip: boolean;

@@ -21,6 +21,8 @@ export interface RowShape {
   readonly input: number;
   /** Hoisted words of a row. */
   readonly hoisted: number;
+  /** Of hoisting itself: words of a row of the product W x, which was made before it. */
+  readonly projected?: number;
 }
 
 /** Invocations that evaluate rows together, how many rows, and where their scratch is. */
@@ -88,11 +90,12 @@ export const TRACED_BINDINGS: readonly TracedBinding[] = [
   { name: "X", kind: "read", type: "array<f32>" },
 ];
 
-/** Statements that locate row `r` of sequence `b`: what printed code reads. */
-export function locateRow({ input, hoisted }: RowShape, r: string): string[] {
+/** Statements that locate row `r` of sequence `b`: what printed code reads; a product is at `q`. */
+export function locateRow({ input, hoisted, projected = 0 }: RowShape, r: string): string[] {
   return [
     `let n = b * P.rows + ${r};`,
     `let z = n * ${hoisted}u; let x = n * ${input}u; let t = f32(P.t0 + ${r});`,
+    projected === 0 ? "" : `let q = n * ${projected}u;`,
   ];
 }
 

@@ -3,6 +3,7 @@ import {
   defineStep,
   type Device,
   elman,
+  gru,
   type HostTensor,
   type Method,
   openDevice,
@@ -14,6 +15,8 @@ import {
   type Tree,
 } from "../../mod.ts";
 import { flattenTree } from "../../src/core/tree.ts";
+import { stepPlan } from "../../src/engine/webgpu/step_plan.ts";
+import { programOf } from "../../src/step.ts";
 import { isTensor } from "../../src/tensor.ts";
 import * as ops from "../../src/trace/ops.ts";
 import { testOnGpu } from "../engine/webgpu/adapter.ts";
@@ -146,5 +149,20 @@ testOnGpu("batches of one to seventy thousand sequences, each with its own verdi
         }
       }
     }
+  }
+});
+
+testOnGpu("forms: wide inputs, whose projection is one product of matrices", async () => {
+  await using gpu = await openDevice({ backend: "webgpu" });
+  await using cpu = await openDevice({ backend: "cpu", dtype: "f64" });
+  const step = gru({ input: 90, hidden: 20 });
+  const { projection } = stepPlan(programOf(step), { kind: "sequential", scale: 0, clip: Infinity });
+  assertEquals(projection?.columns, 60);
+  const problem = await problemFor(step, 2, 150, cpu);
+  using expected = await solve(step, problem, { device: cpu, method: "sequential" });
+  for (const [method, window] of [["sequential", 150], ["deer", 150], ["quasi-deer", 64]] as const) {
+    using solution = await solve(step, problem, { device: gpu, method, window });
+    // Sums of 90 inputs of up to 0.7, in another order, then a contraction.
+    assertClose(await read(solution.ys), await read(expected.ys), 90 * EPSILON, method);
   }
 });

@@ -13,14 +13,15 @@ export function affordableRows(
   machine: Machine,
   { program, transition, batch, time }: Pick<SweepJob, "program" | "transition" | "batch" | "time">,
 ): number {
-  const { stages, form } = stepPlan(program, transition);
+  const { stages, form, projection } = stepPlan(program, transition);
   const { state, input } = program;
   // f, and behind it the entries of G at a multiple of 256 bytes.
   const values = form.kind === "sparse" ? state * (form.matrix === "full" ? 1 + form.size : 1) : 0;
-  const arrays = [state, input, stages.hoistedSize, values];
+  const projected = projection?.columns ?? 0;
+  const arrays = [state, input, stages.hoistedSize, values, projected];
   const bytesOf = (words: number): number => Math.max(1, batch * words * WORD_BYTES);
   const bound = Math.floor((machine.limits.bindingBytes - 256) / bytesOf(Math.max(...arrays)));
-  const total = 2 * state + input + stages.hoistedSize + values;
+  const total = 2 * state + input + stages.hoistedSize + values + projected;
   const rows = Math.min(bound, Math.floor(WORKING_BYTES / bytesOf(total)));
   return Math.max(1, Math.min(time, rows));
 }

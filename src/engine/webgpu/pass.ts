@@ -1,18 +1,17 @@
-import { evaluateTurns, LANE_ROWS } from "../../../kernels/evaluate.ts";
 import { MAX_TURNS } from "../../../kernels/kernel.ts";
 import { denseWords } from "../../../kernels/dense.ts";
 import { packInfo } from "../../../kernels/traced.ts";
 import type { SweepJob } from "../engine.ts";
+import { recordMatmul } from "./arrays.ts";
 import { type DensePlan, denseSpine, planChunks } from "./dense_plan.ts";
 import type { Machine, Region } from "./machine.ts";
-import { bufferOf, operandOf, WORD_BYTES } from "./memory.ts";
+import { bufferOf, type GpuMemory, operandOf, WORD_BYTES } from "./memory.ts";
 import { AffineScan } from "./scan.ts";
 import { Spine } from "./spine.ts";
-import type { Evaluation, Fold, PlanSink, StepPlan, SweepForm } from "./step_plan.ts";
+import type { Evaluation } from "./evaluation.ts";
+import { evaluationDispatches, STORAGE_GROUPS } from "./evaluation_dispatch.ts";
+import type { Fold, PlanSink, StepPlan, SweepForm } from "./step_plan.ts";
 import type { Recorded, WindowBuffers } from "./window.ts";
-
-/** Workgroups that share scratch in storage. */
-const STORAGE_GROUPS = 256;
 
 /** What a pass takes of a job. */
 export type PassJob = Pick<SweepJob, "params" | "batch" | "window" | "rule" | "program">;
@@ -30,6 +29,7 @@ export class Pass {
   readonly #sink: PlanSink;
   readonly #pack: Region;
   readonly #hoisted: Region;
+  readonly #projected: Region | null;
   readonly #scratch: ReadonlyMap<Evaluation, Region>;
   /** sparse: f, and behind it the entries; fold: what goes on from dispatch to dispatch. */
   readonly #values: Region | null;
@@ -60,6 +60,7 @@ export class Pass {
     const { pack, stages, form } = plan;
     this.#pack = allocate(Math.max(1, pack.words), "parameters and constants");
     this.#hoisted = stages.hoistedSize === 0 ? this.#pack : allocate(rows * stages.hoistedSize, "hoisted values");
+    this.#projected = plan.projection && allocate(rows * plan.projection.columns, "products with the inputs");
     const evaluations = [plan.shared, plan.hoisting, plan.value, form.kind === "sparse" ? form.evaluation : null];
     const scratch = new Map<Evaluation, Region>();
     for (const evaluation of evaluations) {
@@ -101,8 +102,19 @@ export class Pass {
 
   /** Hoisted values of the window. */
   hoist(): void {
-    const { hoisting } = this.#plan;
-    if (hoisting !== null) this.#run(this.#evaluation(hoisting, this.#hoisted, this.#buffers.start));
+    const { hoisting, projection } = this.#plan;
+    if (hoisting === null) return;
+    const { batch, params, program: { input } } = this.#job;
+    if (projection !== null) {
+      const { columns, parameter } = projection;
+      const rows = batch * this.#length;
+      const [a, out] = [this.#buffers.xs!, this.#projected!].map(({ buffer }, i): GpuMemory => {
+        return { dtype: "f32", length: rows * (i === 0 ? input : columns), buffer };
+      }) as [GpuMemory, GpuMemory];
+      const b = params[parameter]!;
+      recordMatmul(this.#machine, { a, b, out, rows, inner: input, columns, transposed: true });
+    }
+    this.#run(this.#evaluation(hoisting, this.#hoisted, this.#buffers.start));
   }
 
   /** f at the start state for all rows. */
@@ -141,33 +153,21 @@ export class Pass {
 
   /** The dispatches of an evaluation over the window. */
   #evaluation(evaluation: Evaluation, out: Region, start: Region, batch = this.#job.batch): Recorded[] {
-    const { spec, kernel } = evaluation;
-    const rows = this.#length;
-    const info = { batch, rows, t0: this.#start, second: this.#second };
-    const iterate = spec.previous === "iterate" ? this.#buffers.ys : start;
+    const rows = { batch, rows: this.#length, t0: this.#start, second: this.#second };
+    const iterate = evaluation.spec.previous === "iterate"
+      ? this.#buffers.ys
+      : evaluation === this.#plan.hoisting
+      ? this.#projected ?? start
+      : start;
     const scratch = this.#scratch.get(evaluation);
-    const bind = (first: number, count: number): GPUBindGroup =>
-      this.#machine.bind(kernel, [
-        this.#machine.uniform(packInfo({ ...info, first, count })),
-        this.#pack,
-        this.#hoistedFor(out),
-        this.#buffers.xs ?? this.#pack,
-        start,
-        iterate,
-        this.#buffers.status,
-        out,
-        ...(scratch === undefined ? [] : [scratch]),
-      ]);
-    if (spec.tile === null) return [{ kernel, group: bind(0, 1), count: Math.ceil(batch * rows / LANE_ROWS) }];
-    const tiles = batch * Math.ceil(rows / spec.tile.rows);
-    if (scratch === undefined) return [{ kernel, group: bind(0, 1), count: tiles }];
-    const groups = Math.min(STORAGE_GROUPS, tiles);
-    const turns = Math.max(1, Math.floor((MAX_TURNS - 1) / evaluateTurns(spec)));
-    const parts: Recorded[] = [];
-    for (let first = 0; first < tiles; first += turns * groups) {
-      parts.push({ kernel, group: bind(first, Math.min(turns, Math.ceil((tiles - first) / groups))), count: groups });
-    }
-    return parts;
+    const { xs, status } = this.#buffers;
+    const regions = [this.#pack, this.#hoistedFor(out), xs ?? this.#pack, start, iterate, status, out];
+    return evaluationDispatches(
+      this.#machine,
+      evaluation,
+      rows,
+      scratch === undefined ? regions : [...regions, scratch],
+    );
   }
 
   /** A buffer that is written must not be read by the same dispatch: hoisting itself reads none. */

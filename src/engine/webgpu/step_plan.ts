@@ -1,31 +1,20 @@
-import { emitEvaluate, type EvaluateSpec, type Store } from "../../../kernels/evaluate.ts";
+import type { Store } from "../../../kernels/evaluate.ts";
 import { emitFold, type FoldSink, foldTurns } from "../../../kernels/fold.ts";
 import { denseTileWords } from "../../../kernels/dense_tile.ts";
 import type { Kernel } from "../../../kernels/kernel.ts";
-import { locateRow, type RowShape } from "../../../kernels/traced.ts";
+import type { RowShape } from "../../../kernels/traced.ts";
 import type { Node } from "../../trace/graph.ts";
-import { type Place, read } from "../../trace/places.ts";
+import { memory, type Place, read } from "../../trace/places.ts";
 import type { StepProgram } from "../../trace/program.ts";
 import { hoist, type Slot, type Stages } from "../../trace/stages.ts";
 import { absoluteAction, type Transition, transitionAction } from "../../trace/transition.ts";
-import { MAX_BLOCK, type TransitionEntries, transitionEntries } from "../../trace/transition_entries.ts";
+import { type TransitionEntries, transitionEntries } from "../../trace/transition_entries.ts";
 import { type DensePlan, planChannels, planDense } from "./dense_plan.ts";
-import { ParameterPack, planTile, printLane, type PrintRequest, printTile, widestOf } from "./traced.ts";
-
-/** Words of workgroup memory that every device has, but for a few that kernels keep for themselves. */
-export const WORKGROUP_WORDS = 4000;
-
-/** Steps of at most this many states are evaluated by one invocation each. */
-const LANE_STATES = MAX_BLOCK;
+import { evaluate, type Evaluation, findProjection, type Projection, WORKGROUP_WORDS } from "./evaluation.ts";
+import { ParameterPack, planTile, type PrintRequest, printTile, widestOf } from "./traced.ts";
 
 /** Fewer states than a sector of memory holds words are not read together. */
 const LEAST_CHANNELS = 8;
-
-/** An evaluation at all rows, and the tiles it works in. */
-export interface Evaluation {
-  readonly spec: EvaluateSpec;
-  readonly kernel: Kernel;
-}
 
 /** A fold, and how many rows one dispatch may take. */
 export interface Fold {
@@ -56,6 +45,7 @@ export interface StepPlan {
   /** Values from parameters alone. */
   readonly shared: Evaluation | null;
   readonly hoisting: Evaluation | null;
+  readonly projection: Projection | null;
   /** f at one state for all rows. */
   readonly value: Evaluation;
   readonly form: SweepForm;
@@ -156,9 +146,17 @@ function outline(program: StepProgram, outputs: readonly Node[]): Outline {
     { ...request, stages: none, outputs: slots(stages.shared), given: 0 },
     { name: `${name} shared`, shape, previous: "none", skip: false, stores: store(stages.shared, 0), single: true },
   );
+  const projection = findProjection(program, slots(stages.hoisted));
+  const made = projection === null ? undefined : { node: projection.node, place: memory("Y", "q") };
   const hoisting = stages.hoisted.length === 0 ? null : evaluate(
-    { ...request, stages: { ...none, shared: stages.shared }, outputs: slots(stages.hoisted), given: 0 },
-    { name: `${name} hoist`, shape, previous: "none", skip: false, stores: store(stages.hoisted, shape.hoisted) },
+    { ...request, stages: { ...none, shared: stages.shared }, outputs: slots(stages.hoisted), given: 0, made },
+    {
+      name: `${name} hoist`,
+      shape: projection === null ? shape : { ...shape, projected: projection.columns },
+      previous: "none",
+      skip: false,
+      stores: store(stages.hoisted, shape.hoisted),
+    },
   );
   const value = evaluate({ ...request, stages, outputs: [output], given: 1 }, {
     name: `${name} value`,
@@ -167,41 +165,7 @@ function outline(program: StepProgram, outputs: readonly Node[]): Outline {
     skip: false,
     stores: store([{ node: output, offset: 0 }], shape.state),
   });
-  return { stages, pack, shared, hoisting, value, request: { ...request, stages, outputs }, shape };
-}
-
-interface EvaluateOptions {
-  readonly name: string;
-  readonly shape: RowShape;
-  readonly previous: EvaluateSpec["previous"];
-  readonly skip: boolean;
-  readonly stores: (places: ReadonlyMap<Node, Place>) => Store[];
-  /** There is one row only. */
-  readonly single?: boolean;
-}
-
-function evaluate(request: PrintRequest, options: EvaluateOptions): Evaluation {
-  const { name, shape, previous, skip, single = false } = options;
-  const width = widestOf(request);
-  let spec: EvaluateSpec;
-  if (width <= LANE_STATES && !single) {
-    const { code, places } = printLane(request);
-    spec = { name, shape, code, stores: options.stores(places), previous, skip, tile: null };
-  } else {
-    const locate = (scratch: string, words: string): string[] => [
-      "let r = r0 + row;",
-      ...locateRow(shape, "r"),
-      `let w = ${scratch}row * ${words};`,
-    ];
-    // Scratch is known once the code is printed, and what it needs decides how many rows fit.
-    const trial = printTile(request, { rows: 1, lanes: 32, scratch: "workgroup" }, locate("", "SCRATCH"));
-    const tile = planTile(trial.code.scratch, width, single ? 1 : 64, WORKGROUP_WORDS);
-    const words = trial.code.scratch;
-    const base = tile.scratch === "storage" ? `group * ${words}u + ` : "";
-    const { code, places } = printTile(request, tile, locate(base, `${words}u`));
-    spec = { name, shape, code, stores: options.stores(places), previous, skip, tile };
-  }
-  return { spec, kernel: emitEvaluate(spec) };
+  return { stages, pack, shared, hoisting, projection, value, request: { ...request, stages, outputs }, shape };
 }
 
 function sparseForm(

@@ -64,12 +64,14 @@ export interface PrintRequest {
   readonly stages: Stages;
   readonly pack: ParameterPack;
   readonly outputs: readonly Node[];
+  /** A value that was made before, by a kernel of its own. */
+  readonly made?: { readonly node: Node; readonly place: Place } | undefined;
   /** Whether h, and after it δ, are in the first words of scratch. */
   readonly given: 0 | 1 | 2;
 }
 
 /** Places of all that a kernel finds in memory. */
-function inputPlaces({ program, stages, pack, given }: PrintRequest, base: string): Map<Node, Place> {
+function inputPlaces({ program, stages, pack, given, made }: PrintRequest, base: string): Map<Node, Place> {
   const places = new Map<Node, Place>();
   for (const [i, { leaf }] of program.params.entries()) places.set(leaf, memory("C", "", pack.offsets[i]));
   const put = (slots: readonly Slot[], name: string, base: string, first: number): void => {
@@ -78,6 +80,7 @@ function inputPlaces({ program, stages, pack, given }: PrintRequest, base: strin
   put(stages.shared, "C", "", pack.sharedOffset);
   put(stages.hoisted, "Z", "z", 0);
   places.set(program.x, memory("X", "x")).set(program.t, { kind: "same", text: "t" });
+  if (made !== undefined) places.set(made.node, made.place);
   if (given > 0) places.set(program.h, memory("W", base, 0));
   if (given > 1) places.set(program.delta, memory("W", base, program.state));
   return places;
