@@ -104,7 +104,7 @@ testOnGpu("turns: no kernel makes more than its plan says", async () => {
   const seen = new Set<string>();
   for (const [name, step] of STEPS) {
     const { device: gpuDevice, read } = await openCounting();
-    await using device = await openDevice({ gpuDevice });
+    const device = await openDevice({ gpuDevice });
     const [batch, time] = [2, step.state > 20 ? 24 : 130];
     const xs = host(numbers(batch * time * step.input, 1, 3), [batch, time, step.input]);
     const params = step.init(device, { seed: 5 });
@@ -114,12 +114,14 @@ testOnGpu("turns: no kernel makes more than its plan says", async () => {
       const plan = planned(step, planOf(step, method), batch, time);
       for (const [kernel, turns] of plan) bounds.set(kernel, Math.max(turns, bounds.get(kernel) ?? 0));
     }
-    for (const [kernel, turns] of await read()) {
+    const counts = await read();
+    await device.dispose();
+    gpuDevice.destroy();
+    for (const [kernel, turns] of counts) {
       const bound = bounds.get(kernel) ?? [...bounds].find(([prefix]) => kernel.startsWith(prefix))?.[1] ?? 0;
       assert(turns <= bound, `${name}: ${kernel} makes ${turns} turns, planned are ${bound}`);
       if (turns > 0) seen.add(kernel.replace(name.split(" ")[0]!, "").replace(/\d+/g, "").trim());
     }
-    gpuDevice.destroy();
   }
   for (const kernel of ["sequential", "dense update reduce", "dense update apply", "dense update", "hoist", "value"]) {
     assert(seen.has(kernel), `${kernel} was not counted: ${[...seen]}`);
