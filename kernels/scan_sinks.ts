@@ -22,6 +22,7 @@ const UPDATE: SinkText = {
     "var<private> resets: u32 = 0u;",
     `var<private> changed: u32 = ${NONE}u;`,
     `var<private> bad: u32 = ${NONE}u;`,
+    `var<private> lost: u32 = ${NONE}u;`,
     RAISE,
     LOWER,
     // The bits of an update have its order; a division by zero has no value in WGSL, hence the bits of infinity.
@@ -39,6 +40,7 @@ const UPDATE: SinkText = {
 }`,
     `fn advance(row: u32, at: u32, f: f32, product: f32, was: f32, limit: f32) -> f32 {
   var linear = product;
+  if (!isFinite(f)) { lost = min(lost, row); }
   if (!isFinite(linear)) { linear = 0.0; resets = 1u; }
   var v = f + linear;
   if (!isFinite(v) || abs(v) > limit) { v = GUESS[P.guessBase + at]; resets = 1u; changed = min(changed, row - 1u); }
@@ -51,6 +53,7 @@ const UPDATE: SinkText = {
     `raise(${word("resets")}, resets);`,
     `lower(${word("changed")}, changed);`,
     `lower(${word("bad")}, bad);`,
+    `lower(${word("lost")}, lost);`,
   ],
 };
 

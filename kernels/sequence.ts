@@ -31,6 +31,8 @@ export const STATE = {
   /** f32, by atomicMax: the largest entry of the guess; of an error scan the largest |e|. */
   largest: 13,
   error: 14,
+  /** By atomicMin: the first row, not known to be exact, at which f is not finite. */
+  lost: 15,
 } as const;
 
 export const STATE_WORDS = 16;

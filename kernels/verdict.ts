@@ -55,6 +55,7 @@ const FRESH = [
   set("worst", "0u"),
   set("resets", "0u"),
   set("changed", `${NONE}u`),
+  set("lost", `${NONE}u`),
   set("bad", `${NONE}u`),
 ];
 
@@ -100,9 +101,15 @@ const BODIES: Readonly<Record<VerdictMode, readonly string[]>> = {
     set("count", `${word("count")} + 1u`),
     set("last", word("worst")),
     set("ratio", "bitcast<u32>(ratio)"),
-    `if (exact >= R.rows || (finite && ${
-      word("resets")
-    } == 0u && (rounded || small))) { status = ${STATUS.converged}u; }`,
+    "let enough = finite && (rounded || small);",
+    `let lost = ${word("lost")};`,
+    `if (exact >= R.rows || (enough && ${word("resets")} == 0u)) { status = ${STATUS.converged}u; }`,
+    // All is settled but for what follows from a row at which f is not finite.
+    `else if (enough && lost != ${NONE}u) {`,
+    `status = ${STATUS.nonfinite}u;`,
+    set("failed", "R.t0 + lost"),
+    "worst = 0x7f800000u;",
+    "}",
     "}",
     ...FRESH,
     "judged = 1u;",

@@ -15,7 +15,10 @@ export interface DeviceOptions {
   gpu?: unknown;
   /** A WebGPU device of the caller's own, used as it is; never destroyed by cervid. */
   gpuDevice?: unknown;
-  /** Time kernels into `stats.gpuMs`, on WebGPU adapters that can; every kernel costs a little more then. */
+  /**
+   * Time kernels into `stats.gpuMs`, on WebGPU adapters that can; every kernel costs a little more then. Solves that overlap
+   * share their times.
+   */
   profile?: boolean;
 }
 
@@ -27,7 +30,10 @@ export interface Device extends AsyncDisposable {
   readonly dtype: "f32" | "f64";
   /** Human-readable: engine or adapter, driver, features that are used. */
   readonly description: string;
-  /** Frees all that the device holds, after its work is done; its tensors cannot be used any more. */
+  /**
+   * Frees all that the device holds, after the work that is queued; its tensors cannot be used any more, and what waits for
+   * it on WebGPU, such as a solve under way, is rejected: await that first.
+   */
   dispose(): Promise<void>;
 }
 

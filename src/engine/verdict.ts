@@ -28,11 +28,13 @@ export interface UpdateHistory {
   last: number;
   /** The ratio of the last two updates. */
   ratio: number;
+  /** Whether the last sweep would have counted, had it not replaced entries. */
+  settled: boolean;
 }
 
 /** A sequence before its first sweep. */
 export function createHistory(): UpdateHistory {
-  return { sweeps: 0, last: NaN, ratio: NaN };
+  return { sweeps: 0, last: NaN, ratio: NaN, settled: false };
 }
 
 /**
@@ -45,7 +47,7 @@ export function createHistory(): UpdateHistory {
  * below 1, n alone counts: the second update is often tiny beside that of a rough guess, and the third is not. Newton's
  * method needs one ratio only, which is tiny near the solution. Updates of the size of rounding need no ratio. An affine
  * step needs neither, unless the guess was so far off that cancelling it cost digits. A sweep that had to replace entries
- * (`resets`) never counts.
+ * (`resets`) never counts; if it is `settled` otherwise, the trajectory is known up to a step at which f is not finite.
  */
 export function judge(
   rule: StoppingRule,
@@ -62,8 +64,9 @@ export function judge(
   history.sweeps++;
   history.last = e;
   history.ratio = ratio;
-  if (resets > 0) return false;
-  if (e <= rule.floor || (rule.affine && e * rule.epsilon <= 1)) return true;
   const updates = worst < 1 ? Math.min(worst / (1 - worst), remaining) : remaining;
-  return e <= 1 && e * updates <= rule.share;
+  const rounding = e <= rule.floor || (rule.affine && e * rule.epsilon <= 1);
+  const enough = rounding || (e <= 1 && e * updates <= rule.share);
+  history.settled = enough && resets > 0;
+  return enough && resets === 0;
 }

@@ -161,7 +161,9 @@ function sizesFromTime({ name, state }: StepProgram, { xs, time, h0 }: Problem):
   const context = `Cannot solve "${name}"`;
   if (xs !== undefined) throw new TypeError(`${context}: the step has no input (I = 0); give time instead of xs`);
   if (!Number.isSafeInteger(time) || time! < 0) {
-    throw new RangeError(`${context}: time must be a whole number of steps, as there are no xs, got ${describe(time)}`);
+    throw new RangeError(
+      `${context}: time must be a whole number of steps below 2^53, as there are no xs, got ${describe(time)}`,
+    );
   }
   if (h0 === undefined) return { batch: 1, time: time!, batched: false };
   const wanted = `shape (B, ${state}) or (${state},)`;

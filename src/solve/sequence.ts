@@ -86,7 +86,7 @@ async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise
  * Every method but `sequential` repeats the sweep `h⁺[t] = f(h[t-1]) + G[t] (h⁺[t-1] - h[t-1])`, a linear recurrence,
  * until the largest update e, in units of `atol + rtol |h⁺|`, satisfies e ≤ 1 and e min(ρ / (1 - ρ), n) ≤ 1 with ρ the ratio
  * of the last updates and n the number of steps that are not exact yet (of several windows, each has its share of that 1). A sequence whose states all repeat bit for bit is
- * solved whatever e was, and so is an affine step after one Newton sweep. After k sweeps the first k states are exact, so
+ * solved whatever e was, and so is an affine step after one Newton sweep that replaces nothing. After k sweeps the first k states are exact, so
  * T sweeps always suffice. Iterates may overflow on the way: entries that are not finite, or beyond 1e8 times the guess,
  * are replaced by the guess.
  *

@@ -17,7 +17,7 @@ export interface WarmupOptions {
 
 /**
  * Compiles what solves of `step` by a method will run, so that the first of them is as fast as the others; sizes decide
- * which kernels that are. Without it they are compiled at first use, and kept as long as the device.
+ * which kernels that are. (Some drivers finish compiling at the first run all the same.) Without it they are compiled at first use, and kept as long as the device.
  *
  * Cost: on WebGPU some milliseconds to seconds, depending on the driver; on the CPU engine microseconds. Throws (rejects
  * with) a `KernelError` with the compiler's message and the lines of code around it if the device refuses a kernel; the

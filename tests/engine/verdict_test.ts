@@ -113,3 +113,12 @@ Deno.test("judge() keeps what it has seen", () => {
   judge(RULE, history, 2, 3, 1);
   assertEquals([history.sweeps, history.last, history.ratio], [2, 2, 0.25]);
 });
+
+Deno.test("judge() tells apart what is settled but for replaced entries", () => {
+  const history = createHistory();
+  const seen = [[8, 1], [4, 1], [0.5, 1], [0, 0]].map(([e, resets]) => {
+    const solved = judge(RULE, history, e!, resets!, 5);
+    return [solved, history.settled];
+  });
+  assertEquals(seen, [[false, false], [false, false], [false, true], [true, false]]);
+});

@@ -189,7 +189,7 @@ testRefusals("options that do not fit", [
   [
     (device) => solve(free, { params: {} }, { device }),
     RangeError,
-    "time must be a whole number of steps, as there are no xs, got undefined",
+    "time must be a whole number of steps below 2^53, as there are no xs, got undefined",
   ],
   [(device) => solve(free, { params: {}, time: -1 }, { device }), RangeError, "got -1"],
   [

@@ -14,6 +14,8 @@ export interface SweepReport {
   resets: number;
   /** Steps from the first on that are known to be exact. */
   exact: number;
+  /** The first step, not known to be exact, at which f is not finite, or -1. */
+  lost: number;
   /** The step at which the true trajectory is not finite, or -1. */
   failed: number;
 }
@@ -108,7 +110,9 @@ export function compileSweep(
     }
     return `v = ${read(f, i)};
       if (exact) { v = ${round("v")}; if (v - v !== 0) bad = true; }
-      else { ${linear} v = ${round("v")}; if (!(v <= limit && v >= -limit)) { v = GUESS[u + ${i}]; resets++; } }
+      else { if (v - v !== 0 && lost < 0) lost = r; ${linear} v = ${
+      round("v")
+    }; if (!(v <= limit && v >= -limit)) { v = GUESS[u + ${i}]; resets++; } }
       ${was} e = abs(v - was);
       if (e !== 0) { same = false; e /= atol + rtol * abs(v); if (e > worst) worst = e; }
       ${target} = v; ${advance}`;
@@ -128,7 +132,7 @@ export function compileSweep(
       const delta = measures ? `GUESS[range.guess + ${i}]` : "0";
       return `${read(hPlace, i)} = START[range.start + ${i}]; ${read(dPlace, i)} = ${delta};`;
     }),
-    "let exact = true, worst = 0, resets = 0, done = to, failed = -1, v = 0, g = 0, e = 0, was = 0;",
+    "let exact = true, worst = 0, resets = 0, done = to, failed = -1, lost = -1, v = 0, g = 0, e = 0, was = 0;",
     "for (let r = from; r < to; r++) {",
     ...lines,
     "let same = true, bad = false;",
@@ -138,7 +142,7 @@ export function compileSweep(
     `z += ${stages.hoistedSize}; x += ${program.input}; o += ${state}; q += ${state}; u += ${state}; t++;`,
     "}",
     measures ? each((i) => `GUESS[range.guess + ${i}] = ${read(dPlace, i)};`) : "",
-    "report.worst = worst; report.resets = resets; report.exact = done; report.failed = failed;",
+    "report.worst = worst; report.resets = resets; report.exact = done; report.failed = failed; report.lost = lost;",
   ];
   return compileKernel("arrays, OLD, OUT, GUESS, START, range, tolerance, report", body, use);
 }

@@ -34,7 +34,7 @@ export class CpuRun implements SweepRun {
   readonly #arrays: { -readonly [K in keyof KernelArrays]: KernelArrays[K] };
   readonly #guess: HostArray;
   readonly #zeros: HostArray;
-  readonly #report: SweepReport = { worst: 0, resets: 0, exact: 0, failed: -1 };
+  readonly #report: SweepReport = { worst: 0, resets: 0, exact: 0, lost: -1, failed: -1 };
   readonly #range: SweepRange = { z: 0, x: 0, old: 0, out: 0, guess: 0, start: 0, from: 0, to: 0, t: 0, limit: HUGE };
   #errors: Float64Array | undefined;
   #errorBound: number[] | undefined;
@@ -136,6 +136,11 @@ export class CpuRun implements SweepRun {
     }
     sequence.exact = report.exact;
     const solved = judge(rule, sequence.history, report.worst, report.resets, length - report.exact);
+    if (sequence.history.settled && report.lost >= 0) {
+      sequence.status = "nonfinite";
+      sequence.firstNonfinite = this.#start + report.lost;
+      return Infinity;
+    }
     if (solved || sequence.exact >= length) sequence.status = "converged";
     return report.worst;
   }
@@ -196,8 +201,18 @@ export class CpuRun implements SweepRun {
         ? { result: "successful", sweeps }
         : { result: "max-sweeps-reached", sweeps, unsolvedFrom };
     });
-    const bound = this.#errorBound;
+    // A trajectory of which windows are missing has no bound.
+    const bound = this.#errorBound?.map((worst, b) => {
+      const { unsolvedFrom = this.#start } = sequences[b]!;
+      return unsolvedFrom < this.#lastWindow ? Infinity : worst;
+    });
     return { sequences, residuals: this.residuals, ...(bound === undefined ? {} : { errorBound: bound }) };
+  }
+
+  /** The first step of the last window. */
+  get #lastWindow(): number {
+    const { time, window } = this.job;
+    return time - 1 - (time - 1) % window;
   }
 
   /** Where sequence `b` begins in each array, for the present window. */
