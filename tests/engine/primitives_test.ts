@@ -5,7 +5,7 @@ import type { Memory } from "../../src/engine/engine.ts";
 import { programOf } from "../../src/step.ts";
 import { memoryOf, tensor } from "../../src/tensor.ts";
 import * as ops from "../../src/trace/ops.ts";
-import { assertClose, assertSame, host, numbers } from "../solve/arrays.ts";
+import { assertClose, assertSame, host, numbers, plainProduct } from "../solve/arrays.ts";
 import { MACHINES, PRECISE, testOn } from "../solve/machines.ts";
 import { LOOP_CASES } from "../solve/problems.ts";
 
@@ -59,12 +59,7 @@ testOn(MACHINES, "matmul: a b and a bᵀ of every shape, against three loops", a
   for (const [rows, inner, columns] of sizes) {
     const a = numbers(rows * inner, 1, 5);
     const b = numbers(inner * columns, 1, 6);
-    const expected = Array.from({ length: rows * columns }, (_, e) => {
-      const [i, j] = [Math.floor(e / columns), e % columns];
-      let sum = 0;
-      for (let k = 0; k < inner; k++) sum += a[i * inner + k]! * b[k * columns + j]!;
-      return sum;
-    });
+    const expected = plainProduct(a, b, rows, inner, columns);
     const flipped = b.map((_, e) => b[(e % inner) * columns + Math.floor(e / inner)]!);
     for (const transposed of [false, true]) {
       const out = engine.allocate(engine.dtype, rows * columns);

@@ -11,7 +11,7 @@ import {
 import type { Machine } from "../../src/engine/webgpu/machine.ts";
 import type { GpuMemory } from "../../src/engine/webgpu/memory.ts";
 import { openTestMachine, testOnGpu } from "../engine/webgpu/adapter.ts";
-import { assertClose, assertSame, numbers } from "../solve/arrays.ts";
+import { assertClose, assertSame, numbers, plainProduct } from "../solve/arrays.ts";
 
 // Copies, products and reductions on the GPU against plain loops; results between guard words.
 
@@ -118,12 +118,7 @@ testOnGpu("matmul: a b and a bᵀ around the edges of tiles, in bands and slices
       narrow(machine, bindingBytes);
       const a = numbers(rows * inner, 1, 5);
       const b = numbers(inner * columns, 1, 6);
-      const expected = Array.from({ length: rows * columns }, (_, e) => {
-        const [i, j] = [Math.floor(e / columns), e % columns];
-        let sum = 0;
-        for (let k = 0; k < inner; k++) sum += a[i * inner + k]! * b[k * columns + j]!;
-        return sum;
-      });
+      const expected = plainProduct(a, b, rows, inner, columns);
       const flipped = b.map((_, e) => b[(e % inner) * columns + Math.floor(e / inner)]!);
       for (const transposed of [false, true]) {
         const out = blank(machine, rows * columns);

@@ -67,3 +67,19 @@ export function assertSame(actual: ArrayLike<number>, expected: ArrayLike<number
     assert(same, `${what}: element ${i} is ${actual[i]}, expected ${expected[i]}`);
   }
 }
+
+/** `a b` of row-major matrices, by three loops. */
+export function plainProduct(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  rows: number,
+  inner: number,
+  columns: number,
+): number[] {
+  return Array.from({ length: rows * columns }, (_, e) => {
+    const [i, j] = [Math.floor(e / columns), e % columns];
+    let sum = 0;
+    for (let k = 0; k < inner; k++) sum += a[i * inner + k]! * b[k * columns + j]!;
+    return sum;
+  });
+}

@@ -1,3 +1,4 @@
+import type { Kernel } from "../../../kernels/kernel.ts";
 import { STATE, STATE_WORDS, STATUS } from "../../../kernels/sequence.ts";
 import { emitVerdict, HEAD_WORDS, packRule, type VerdictMode } from "../../../kernels/verdict.ts";
 import type { SequenceVerdict, SweepJob } from "../engine.ts";
@@ -32,6 +33,7 @@ export class Control {
   readonly #buffer: GPUBuffer;
   readonly #headOffset: number;
   readonly #bytes: number;
+  readonly #kernels: readonly (readonly [VerdictMode, Kernel])[] = MODES.map((mode) => [mode, emitVerdict(mode)]);
   #arguments: GPUBuffer | undefined;
   #template: GPUBuffer | undefined;
   #verdicts: Partial<Record<VerdictMode, Recorded>> = {};
@@ -78,8 +80,7 @@ export class Control {
       { buffer: this.#arguments, size: bytes },
       { buffer: this.#template, size: bytes },
     ];
-    for (const mode of MODES) {
-      const kernel = emitVerdict(mode);
+    for (const [mode, kernel] of this.#kernels) {
       this.#verdicts[mode] = { kernel, group: machine.bind(kernel, regions), count: 1 };
     }
   }

@@ -17,10 +17,12 @@ import type { Transition } from "../../trace/transition.ts";
 import { recordCopy, recordMatmul, recordReduce } from "./arrays.ts";
 import type { Machine } from "./machine.ts";
 import { bufferOf, type GpuMemory, WORD_BYTES } from "./memory.ts";
-import { affordableRows, recordMap } from "./map.ts";
+import { recordMap } from "./map.ts";
+import { affordableRows } from "./window.ts";
 import { recordScan } from "./scan_job.ts";
 import { baseKernels, solveKernels } from "./warm.ts";
-import { EmptyRun, type EngineRun, GpuRun } from "./sweeps.ts";
+import { EmptyRun, type EngineRun } from "./empty_run.ts";
+import { GpuRun } from "./sweeps.ts";
 
 /** The WebGPU engine: every call records work and returns; only `read`, `verdict` and `dispose` wait. */
 export class GpuEngine implements Engine {

@@ -1,30 +1,10 @@
 import { DeviceError } from "../../core/errors.ts";
-import type { MapJob, SweepJob } from "../engine.ts";
+import type { MapJob } from "../engine.ts";
 import type { Machine, Region } from "./machine.ts";
 import { bufferOf, WORD_BYTES } from "./memory.ts";
 import { Pass } from "./pass.ts";
 import { stepPlan } from "./step_plan.ts";
-
-/** Bytes of working memory beyond which a solve goes on in windows. */
-const WORKING_BYTES = 2 ** 30;
-
-/** The longest window whose arrays can be bound, and are affordable together. */
-export function affordableRows(
-  machine: Machine,
-  { program, transition, batch, time }: Pick<SweepJob, "program" | "transition" | "batch" | "time">,
-): number {
-  const { stages, form, projection } = stepPlan(program, transition);
-  const { state, input } = program;
-  // f, and behind it the entries of G at a multiple of 256 bytes.
-  const values = form.kind === "sparse" ? state * (form.matrix === "full" ? 1 + form.size : 1) : 0;
-  const projected = projection?.columns ?? 0;
-  const arrays = [state, input, stages.hoistedSize, values, projected];
-  const bytesOf = (words: number): number => Math.max(1, batch * words * WORD_BYTES);
-  const bound = Math.floor((machine.limits.bindingBytes - 256) / bytesOf(Math.max(...arrays)));
-  const total = 2 * state + input + stages.hoistedSize + values + projected;
-  const rows = Math.min(bound, Math.floor(WORKING_BYTES / bytesOf(total)));
-  return Math.max(1, Math.min(time, rows));
-}
+import { affordableRows, copyWindow } from "./window.ts";
 
 /** A traced function over all rows: the evaluation that guesses are made by, in windows where it does not fit. */
 export function recordMap(machine: Machine, job: MapJob): void {
@@ -72,33 +52,18 @@ export function recordMap(machine: Machine, job: MapJob): void {
     for (let t = 0; t < time; t += window) {
       const length = Math.min(window, time - t);
       if (!whole && inputs !== null) {
-        copyRows(machine, bufferOf(xs!), t, time, inputs.buffer, 0, length, length, input, batch);
+        const from = { buffer: bufferOf(xs!), first: t, time };
+        const to = { buffer: inputs.buffer, first: 0, time: length };
+        copyWindow(machine, from, to, { batch, rows: length, width: input });
       }
       pass.enterValues(t, length);
       pass.hoist();
       pass.value(ys);
-      if (!whole) copyRows(machine, ys.buffer, 0, length, bufferOf(out), t, time, length, state, batch);
+      if (whole) continue;
+      const from = { buffer: ys.buffer, first: 0, time: length };
+      copyWindow(machine, from, { buffer: bufferOf(out), first: t, time }, { batch, rows: length, width: state });
     }
   } finally {
     for (const buffer of owned) machine.pool.release(buffer);
-  }
-}
-
-/** Copies `rows` rows of every sequence, from row `from` to row `to`; sequences have `fromTime` and `toTime` rows in memory. */
-export function copyRows(
-  machine: Machine,
-  source: GPUBuffer,
-  from: number,
-  fromTime: number,
-  target: GPUBuffer,
-  to: number,
-  toTime: number,
-  rows: number,
-  width: number,
-  batch: number,
-): void {
-  const bytes = width * WORD_BYTES;
-  for (let b = 0; b < batch; b++) {
-    machine.copy(source, (b * fromTime + from) * bytes, target, (b * toTime + to) * bytes, rows * bytes);
   }
 }

@@ -15,6 +15,11 @@ export const WORD_BYTES = 4;
 /** Where bindings may begin: the default limit, which no device undercuts for us. */
 export const BINDING_STEP = 256;
 
+/** The first words of a buffer, as floats. */
+export function floatsIn(buffer: GPUBuffer, length: number): GpuMemory {
+  return { dtype: "f32", length, buffer };
+}
+
 /** The buffer behind memory that this engine made. */
 export function bufferOf(memory: Memory): GPUBuffer {
   return (memory as GpuMemory).buffer;

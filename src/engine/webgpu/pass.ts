@@ -1,13 +1,12 @@
 import { MAX_TURNS } from "../../../kernels/kernel.ts";
-import { denseWords } from "../../../kernels/dense.ts";
 import { packInfo } from "../../../kernels/traced.ts";
 import type { SweepJob } from "../engine.ts";
 import { recordMatmul } from "./arrays.ts";
-import { type DensePlan, denseSpine, planChunks } from "./dense_plan.ts";
+import type { DensePlan } from "./dense_plan.ts";
+import { DenseScan } from "./dense_scan.ts";
 import type { Machine, Region } from "./machine.ts";
-import { bufferOf, type GpuMemory, operandOf, WORD_BYTES } from "./memory.ts";
+import { bufferOf, floatsIn, WORD_BYTES } from "./memory.ts";
 import { AffineScan } from "./scan.ts";
-import { Spine } from "./spine.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { evaluationDispatches, STORAGE_GROUPS } from "./evaluation_dispatch.ts";
 import type { Fold, PlanSink, StepPlan, SweepForm } from "./step_plan.ts";
@@ -36,9 +35,10 @@ export class Pass {
   readonly #second: number;
   /** `(B, D)`: the error at the end of the window before. */
   readonly #carry: Region | null;
-  #scan: AffineScan | Spine | undefined;
-  /** dense: maps of chunks, and behind them the last row of each. */
-  #maps: GPUBuffer | undefined;
+  #scan: AffineScan | undefined;
+  #dense: DenseScan | undefined;
+  /** Rows of the window that scan and maps were made for. */
+  #scanned = 0;
   #start = 0;
   #length = 0;
 
@@ -90,8 +90,10 @@ export class Pass {
 
   /** Prepares everything for the rows `start` to `start + length`. */
   enter(start: number, length: number): void {
+    // A scan does not know where its window is: those of equal length share it.
+    if (length !== this.#scanned) this.dispose();
+    this.#scanned = length;
     this.enterValues(start, length);
-    this.dispose();
     const { form } = this.#plan;
     this.sweep = form.kind === "fold"
       ? this.#foldDispatches(form.fold)
@@ -108,9 +110,8 @@ export class Pass {
     if (projection !== null) {
       const { columns, parameter } = projection;
       const rows = batch * this.#length;
-      const [a, out] = [this.#buffers.xs!, this.#projected!].map(({ buffer }, i): GpuMemory => {
-        return { dtype: "f32", length: rows * (i === 0 ? input : columns), buffer };
-      }) as [GpuMemory, GpuMemory];
+      const a = floatsIn(this.#buffers.xs!.buffer, rows * input);
+      const out = floatsIn(this.#projected!.buffer, rows * columns);
       const b = params[parameter]!;
       recordMatmul(this.#machine, { a, b, out, rows, inner: input, columns, transposed: true });
     }
@@ -122,12 +123,11 @@ export class Pass {
     this.#run(this.#evaluation(this.#plan.value, into, this.#buffers.start));
   }
 
-  /** Frees what belongs to the window. */
+  /** Frees what belongs to windows of one length. */
   dispose(): void {
     this.#scan?.dispose();
-    this.#scan = undefined;
-    if (this.#maps !== undefined) this.#machine.pool.release(this.#maps);
-    this.#maps = undefined;
+    this.#dense?.dispose();
+    this.#scan = this.#dense = undefined;
   }
 
   #run(dispatches: readonly Recorded[]): void {
@@ -140,7 +140,10 @@ export class Pass {
     const { pack, shared, stages } = this.#plan;
     const { params, program } = this.#job;
     const { buffer } = this.#pack;
-    for (const { offset, data } of pack.constants) machine.write(buffer, Float32Array.from(data), offset * WORD_BYTES);
+    const first = pack.sharedOffset + stages.sharedSize;
+    const constants = new Float32Array(pack.words - first);
+    for (const { offset, data } of pack.constants) constants.set(data, offset - first);
+    machine.write(buffer, constants, first * WORD_BYTES);
     for (const [i, { leaf }] of program.params.entries()) {
       machine.copy(bufferOf(params[i]!), 0, buffer, pack.offsets[i]! * WORD_BYTES, leaf.size * WORD_BYTES);
     }
@@ -181,7 +184,7 @@ export class Pass {
     const values = this.#values!;
     const time = this.#length;
     const entries: Region = { buffer: values.buffer, offset: this.#second * WORD_BYTES };
-    const scan = this.#scan = new AffineScan(this.#machine, {
+    const scan = this.#scan ??= new AffineScan(this.#machine, {
       sink: this.#sink,
       matrix: form.matrix,
       size: form.size,
@@ -205,37 +208,11 @@ export class Pass {
   #denseDispatches(dense: DensePlan): Recorded[] {
     const { batch, rule: { atol, rtol }, program: { state } } = this.#job;
     const rows = this.#length;
-    const chunk = planChunks(dense, batch, rows, state);
-    const chunks = Math.ceil(rows / chunk);
-    const { units } = dense;
-    const words = batch * chunks * units * denseWords(state / units);
-    // Bindings begin at multiples of 256 bytes.
-    const second = 64 * Math.ceil(words / 64);
-    const size = (second + batch * chunks * state) * WORD_BYTES;
-    const maps = chunks === 1 ? undefined : this.#maps = this.#machine.pool.allocate(size, "maps of chunks");
-    const info = this.#machine.uniform(packInfo({ batch, rows, t0: this.#start, chunk, chunks, second, atol, rtol }));
+    const scan = this.#dense ??= new DenseScan(this.#machine, dense, { batch, rows, state }, this.#carry);
     const { start, xs, ys, status, guess } = this.#buffers;
-    const arrays: Readonly<Record<string, Region | null | undefined>> = {
-      START: start,
-      Y: ys,
-      S: status,
-      GUESS: guess,
-      CARRY: this.#carry,
-      AGG: maps && { buffer: maps, size },
-    };
-    const record = ({ kernel, arrays: names }: DensePlan["reduce"]): Recorded => {
-      const own = names.map((name) => arrays[name]!);
-      const group = this.#machine.bind(kernel, [info, this.#pack, this.#hoisted, xs ?? this.#pack, ...own]);
-      return { kernel, group, count: Math.ceil(batch * chunks * units / dense.perGroup) };
-    };
-    if (maps === undefined) return [record(dense.single)];
-    const spine = this.#scan = new Spine(
-      this.#machine,
-      { batch, chunks, units, kernels: denseSpine(state / units) },
-      operandOf(this.#machine, { buffer: maps }, words, "the maps of chunks"),
-      this.#carry === null ? undefined : operandOf(this.#machine, this.#carry, batch * state, "the carried error"),
-    );
-    return [record(dense.reduce), ...spine.dispatches, record(dense.apply)];
+    const traced = [this.#pack, this.#hoisted, xs ?? this.#pack];
+    const arrays = { START: start, Y: ys, S: status, GUESS: guess, CARRY: this.#carry };
+    return scan.dispatches({ t0: this.#start, atol, rtol }, traced, arrays);
   }
 
   #foldDispatches({ kernel, turns }: Fold): Recorded[] {

@@ -1,63 +1,20 @@
 import { emitBlank, emitGuess, GUESS_LANES } from "../../../kernels/guess.ts";
+import type { Kernel } from "../../../kernels/kernel.ts";
 import { packInfo } from "../../../kernels/traced.ts";
 import { DeviceError } from "../../core/errors.ts";
-import type { ErrorKind, Memory, SweepJob, SweepRun, Verdict } from "../engine.ts";
+import type { ErrorKind, Memory, SweepJob, Verdict } from "../engine.ts";
 import { recordFill } from "./arrays.ts";
 import { Control } from "./control.ts";
+import type { EngineRun } from "./empty_run.ts";
 import type { Machine, Region } from "./machine.ts";
-import { copyRows } from "./map.ts";
-import { bufferOf, type GpuMemory, WORD_BYTES } from "./memory.ts";
+import { bufferOf, floatsIn, WORD_BYTES } from "./memory.ts";
 import { Pass } from "./pass.ts";
 import { errorTransition, stepPlan } from "./step_plan.ts";
-import type { WindowBuffers } from "./window.ts";
+import { copyWindow, type WindowBuffers } from "./window.ts";
 
 /** Bytes beyond which the copies of `keepIterates` are refused. */
 const ITERATES_BYTES = 2 ** 30;
 const NAN_BITS = 0x7fc00000;
-
-/** What the engine asks of a run. */
-export interface EngineRun extends SweepRun {
-  enterWindow(start: number, length: number): "later";
-  sweep(): "done" | "later";
-  settled(): Promise<boolean>;
-  leaveWindow(): void;
-  measureError(kind: ErrorKind): void;
-  verdict(): Promise<Verdict>;
-  end(): void;
-}
-
-/** A solve of no sequences or no steps: no buffer can be empty. */
-export class EmptyRun implements EngineRun {
-  readonly residual: number = NaN;
-  readonly iterates: Memory[] = [];
-  #errorBound: number[] | undefined;
-
-  constructor(readonly job: SweepJob) {}
-
-  enterWindow(): "later" {
-    return "later";
-  }
-
-  sweep(): "done" {
-    return "done";
-  }
-
-  settled(): Promise<boolean> {
-    return Promise.resolve(true);
-  }
-
-  leaveWindow(): void {}
-
-  measureError(): void {
-    this.#errorBound = [];
-  }
-
-  verdict(): Promise<Verdict> {
-    return Promise.resolve({ sequences: [], residuals: [], ...(this.#errorBound && { errorBound: this.#errorBound }) });
-  }
-
-  end(): void {}
-}
 
 /** A solve on a WebGPU device: all is recorded, nothing awaited before the verdict. */
 export class GpuRun implements EngineRun {
@@ -68,6 +25,8 @@ export class GpuRun implements EngineRun {
   readonly #buffers: WindowBuffers;
   readonly #control: Control;
   readonly #pass: Pass;
+  readonly #blank: Kernel;
+  readonly #guessing: Kernel;
   /** There are several windows: their rows are copied in and out. */
   readonly #staged: boolean;
   #errorPass: Pass | undefined;
@@ -81,6 +40,9 @@ export class GpuRun implements EngineRun {
     const { state, input } = program;
     this.#staged = window < time;
     const words = batch * window * state;
+    const { kind } = job.guess;
+    this.#blank = emitBlank(state);
+    this.#guessing = emitGuess(kind === "zeros" ? "zeros" : kind === "h0" ? "start" : "buffer", state);
     this.#checkIterates(words);
     const control = this.#control = new Control(machine, job);
     try {
@@ -118,7 +80,7 @@ export class GpuRun implements EngineRun {
       if (start > 0) this.#copyRows(bufferOf(ys), start - 1, time, buffers.start.buffer, 1, state);
     }
     this.#pass.enter(start, length);
-    const blank = emitBlank(state);
+    const blank = this.#blank;
     const info = machine.uniform(packInfo({ batch, rows: length, t0: start }));
     const group = machine.bind(blank, [info, buffers.status, buffers.ys]);
     const count = Math.ceil(batch * length * state / GUESS_LANES);
@@ -147,7 +109,9 @@ export class GpuRun implements EngineRun {
     if (!this.#staged) return;
     const { batch, ys, time, program: { state } } = this.job;
     const length = this.#length;
-    copyRows(this.#machine, this.#buffers.ys.buffer, 0, length, bufferOf(ys), this.#start, time, length, state, batch);
+    const from = { buffer: this.#buffers.ys.buffer, first: 0, time: length };
+    const to = { buffer: bufferOf(ys), first: this.#start, time };
+    copyWindow(this.#machine, from, to, { batch, rows: length, width: state });
   }
 
   measureError(kind: ErrorKind): void {
@@ -198,7 +162,7 @@ export class GpuRun implements EngineRun {
     if (guess.kind === "given") {
       this.#copyRows(bufferOf(guess.memory), this.#start, time, into!.buffer, this.#length, state);
     }
-    const kernel = emitGuess(guess.kind === "zeros" ? "zeros" : guess.kind === "h0" ? "start" : "buffer", state);
+    const kernel = this.#guessing;
     const group = this.#machine.bind(kernel, [info, start, into!, ys, status]);
     this.#machine.dispatch(kernel, group, Math.ceil(batch * this.#length * state / GUESS_LANES));
     this.#control.decide("begin");
@@ -207,7 +171,8 @@ export class GpuRun implements EngineRun {
 
   /** Copies rows of every sequence to the beginning of `target`, sequences one after the other. */
   #copyRows(source: GPUBuffer, first: number, time: number, target: GPUBuffer, rows: number, width: number): void {
-    copyRows(this.#machine, source, first, time, target, 0, rows, rows, width, this.job.batch);
+    const to = { buffer: target, first: 0, time: rows };
+    copyWindow(this.#machine, { buffer: source, first, time }, to, { batch: this.job.batch, rows, width });
   }
 
   #keep(): void {
@@ -215,7 +180,7 @@ export class GpuRun implements EngineRun {
     const length = batch * window * state;
     const buffer = this.#machine.pool.allocate(length * WORD_BYTES, "an iterate");
     this.#machine.copy(this.#buffers.ys.buffer, 0, buffer, 0, length * WORD_BYTES);
-    this.iterates.push({ dtype: "f32", length, buffer } as GpuMemory);
+    this.iterates.push(floatsIn(buffer, length));
   }
 
   #checkIterates(words: number): void {

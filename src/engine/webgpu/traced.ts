@@ -1,4 +1,4 @@
-import type { TracedCode } from "../../../kernels/traced.ts";
+import type { TileShape, TracedCode } from "../../../kernels/traced.ts";
 import {
   createChannelDialect,
   createLaneDialect,
@@ -147,17 +147,10 @@ function dependentsOf(nodes: readonly Node[], leaf: Node): Set<Node> {
   return found;
 }
 
-/** How a tile is cut. */
-export interface TilePlan {
-  readonly rows: number;
-  readonly lanes: number;
-  readonly scratch: "workgroup" | "storage";
-}
-
 /** Code for a workgroup. */
 export function printTile(
   request: PrintRequest,
-  { rows, lanes, scratch }: TilePlan,
+  { rows, lanes, scratch }: TileShape,
   locate: readonly string[],
 ): PrintedCode {
   return print(
@@ -181,9 +174,9 @@ export function widestOf({ outputs, program, stages }: PrintRequest): number {
   return Math.max(1, program.state, ...sizes.filter((size) => size <= 4 * program.state));
 }
 
-/** Rows and lanes of tiles for code of so many words of scratch a row, with `extra` words beside it. */
-export function planTile(words: number, width: number, most: number, workgroupWords: number, extra = 0): TilePlan {
-  const room = Math.floor((workgroupWords - extra) / Math.max(1, words));
+/** Rows and lanes of tiles for code of so many words of scratch a row. */
+export function planTile(words: number, width: number, most: number, workgroupWords: number): TileShape {
+  const room = Math.floor(workgroupWords / Math.max(1, words));
   if (room < 1) return { rows: 1, lanes: lanesFor(width), scratch: "storage" };
   const rows = Math.max(1, Math.min(most, room, Math.floor(256 / width)));
   return { rows, lanes: lanesFor(rows * width), scratch: "workgroup" };
