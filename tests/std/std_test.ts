@@ -5,6 +5,7 @@ import * as original from "@std/assert";
 import * as originalPath from "@std/path";
 import * as standIn from "./assert.ts";
 import * as standInPath from "./path.ts";
+import { isPassed } from "./report.ts";
 
 const MODULES: [name: string, module: typeof original][] = [
   ["stand-in", standIn as unknown as typeof original],
@@ -160,4 +161,12 @@ Deno.test("std stand-in: paths are those of the original", () => {
     expect("dirname and join", module.join(module.dirname(path), "..", "x", "."), module.resolve(path, "../../x"));
     expect("relative", module.relative(module.dirname(path), path), "d.test.ts");
   }
+});
+
+Deno.test("isPassed() takes whole reports of tests that passed, and nothing else", () => {
+  const report = (tests: number, failures: number, errors: number): string =>
+    `<?xml version="1.0"?>\n<testsuites name="deno test" tests="${tests}" failures="${failures}" errors="${errors}" time="1">\n</testsuites>\n`;
+  original.assertEquals(isPassed(report(3, 0, 0)), true);
+  const refused = [report(0, 0, 0), report(3, 1, 0), report(3, 0, 1), "", report(3, 0, 0).slice(0, -10)];
+  original.assertEquals(refused.map(isPassed), refused.map(() => false));
 });
