@@ -31,6 +31,7 @@ export {
 } from "./src/step.ts";
 export type { InitScheme } from "./src/init.ts";
 export type { Sym } from "./src/trace/graph.ts";
+export type { RowAccess } from "./src/trace/rows.ts";
 export type { BlockLayout } from "./src/trace/pattern.ts";
 export * as ops from "./src/trace/ops.ts";
 export type { CellSize } from "./src/cells/size.ts";
@@ -48,4 +49,14 @@ export { explainResult, type Solution, SolveError, type SolveResult, type SolveS
 export type { SolveOptions } from "./src/solve/attempt.ts";
 export { type EnqueuedSolve, enqueueSolve, solve } from "./src/solve/sequence.ts";
 export { warmup, type WarmupOptions } from "./src/solve/warmup.ts";
+export {
+  defineMap,
+  type MapSpec,
+  type RowFunction,
+  type RowInputSpec,
+  type RowResult,
+} from "./src/map/define_map.ts";
+export { map, type MapArguments, type Mapped } from "./src/map/map.ts";
+export { mean, sum } from "./src/map/reduce.ts";
+export { valueAndGrad } from "./src/grad/value_and_grad.ts";
 export * from "./src/io/mod.ts";

@@ -5,8 +5,12 @@ export const MATMUL_TILE = 64;
 const DEPTH = 16;
 const QUADS = MATMUL_TILE / 4;
 
+/** Which of the two matrices is stored transposed. */
+export type MatmulForm = "ab" | "abt" | "atb";
+
 const HEADER = `
-OUT[s] = A[:, slice s] B[slice s, :], row-major; B is (K, N), or (N, K) with transposed. One slice: the whole product.
+OUT[s] = A[:, slice s] B[slice s, :], row-major; A is (M, K), stored as (K, M) for atb, B (K, N), stored as (N, K) for
+abt. One slice: the whole product.
 A workgroup of 256 computes a tile of 64 x 64, an invocation 4 x 4 in registers; slices of 16 of A and B go through
 workgroup memory (8 KiB), A transposed, both as vec4 (Volkov & Demmel 2008).
 Bytes: 4 (M K ceil(N / 64) + K N ceil(M / 64) + M N); operations: 2 M K N. Loops: 6 turns per 16 of K.
@@ -27,24 +31,34 @@ function quad(array: string, base: string, stride: string, inside: string, first
   return `vec4<f32>(${[0, 1, 2, 3].map(word).join(",\n  ")})`;
 }
 
+/** Loads a slice of 16 of a matrix, 64 across, of which lines run along the slice (`along`) or across it. */
+function load(array: string, base: string, along: boolean, first: string, count: string): string[] {
+  const tile = array === "A" ? "leftTile" : "rightTile";
+  if (!along) {
+    return [
+      "{",
+      `let d = k + lane / ${QUADS}u; let e = ${first} + 4u * (lane % ${QUADS}u);`,
+      `${tile}[lane] = ${quad(array, `${base} + d * ${count} + e`, "1u", "d < end", "e", count)};`,
+      "}",
+    ];
+  }
+  return [
+    "{",
+    `let d = k + lane % ${DEPTH}u; let e = ${first} + 4u * (lane / ${DEPTH}u);`,
+    `${tile}[(lane % ${DEPTH}u) * ${QUADS}u + lane / ${DEPTH}u] = ${
+      quad(array, `${base} + e * P.inner + d`, "P.inner", "d < end", "e", count)
+    };`,
+    "}",
+  ];
+}
+
 /**
  * A tile of a product of matrices; the words of the uniform: rows, inner, columns, slice (of the inner size, a multiple of
  * 16 where there are several), aBase, bBase, outBase.
  */
-export function matmulKernel(transposed: boolean): Kernel {
-  const right = transposed
-    ? [
-      `let bk = k + lane % ${DEPTH}u; let bn = n + 4u * (lane / ${DEPTH}u);`,
-      `rightTile[(lane % ${DEPTH}u) * ${QUADS}u + lane / ${DEPTH}u] = ${
-        quad("B", "P.bBase + bn * P.inner + bk", "P.inner", "bk < end", "bn", "P.columns")
-      };`,
-    ]
-    : [
-      `let bk = k + lane / ${QUADS}u; let bn = n + 4u * (lane % ${QUADS}u);`,
-      `rightTile[lane] = ${quad("B", "P.bBase + bk * P.columns + bn", "1u", "bk < end", "bn", "P.columns")};`,
-    ];
+export function matmulKernel(form: MatmulForm): Kernel {
   return assembleKernel({
-    name: `matmul${transposed ? " transposed" : ""}`,
+    name: `matmul ${form}`,
     header: HEADER,
     bindings: [
       { name: "P", kind: "uniform", type: "Params" },
@@ -67,11 +81,8 @@ export function matmulKernel(transposed: boolean): Kernel {
       "let start = s * P.slice; let end = min(start + P.slice, P.inner);",
       "var c0 = vec4<f32>(); var c1 = vec4<f32>(); var c2 = vec4<f32>(); var c3 = vec4<f32>();",
       `for (var k = start; k < end; k += ${DEPTH}u) {`,
-      `let ak = k + lane % ${DEPTH}u; let am = m + 4u * (lane / ${DEPTH}u);`,
-      `leftTile[(lane % ${DEPTH}u) * ${QUADS}u + lane / ${DEPTH}u] = ${
-        quad("A", "P.aBase + am * P.inner + ak", "P.inner", "ak < end", "am", "P.rows")
-      };`,
-      ...right,
+      ...load("A", "P.aBase", form !== "atb", "m", "P.rows"),
+      ...load("B", "P.bBase", form === "abt", "n", "P.columns"),
       "workgroupBarrier();",
       // What lies beyond the end is zero in both.
       `let depth = min(${DEPTH}u, end - k);`,

@@ -19,6 +19,8 @@ export interface ScanElements {
   /** Component p of unit u is channel `u n + p` (contiguous) or `u + p U` (strided). */
   readonly layout: "contiguous" | "strided";
   readonly reverse: boolean;
+  /** Recurrence only: A of the row met before, transposed. */
+  readonly adjoint?: boolean;
 }
 
 /** Where the state before the first row comes from. */
@@ -41,6 +43,8 @@ const FIELDS = {
   /** The rows of this dispatch, where a scan is split over dispatches. */
   firstRow: "u32",
   endRow: "u32",
+  /** adjoint: rows at the beginning that have no matrix, 0 or 1. */
+  bare: "u32",
   atol: "f32",
   rtol: "f32",
 } as const;
@@ -65,6 +69,16 @@ export function packScanParams(params: ScanParams): Uint32Array {
 /** Whether the sink takes `r[t] = F[t] - Y[t]` of an iterate and its state words, rather than `r[t]` itself. */
 export function isSweep(sink: ScanSink): boolean {
   return sink !== "recurrence";
+}
+
+/** WGSL of row r of sequence b in memory. */
+export function rowOf({ reverse }: Pick<ScanElements, "reverse">, r: string): string {
+  return `(b * P.stride + ${reverse ? `P.rows - 1u - ${r}` : r})`;
+}
+
+/** WGSL of the row whose matrix row r takes: of an adjoint scan that of the row met before. */
+export function matrixRowOf({ reverse, adjoint }: Pick<ScanElements, "reverse" | "adjoint">, r: string): string {
+  return adjoint ? `(${rowOf({ reverse }, r)} ${reverse ? "+" : "-"} 1u)` : rowOf({ reverse }, r);
 }
 
 /** WGSL of a vector of n ≤ 4 components. */

@@ -5,6 +5,8 @@ import {
   componentOf,
   isSweep,
   matrixFunctions,
+  matrixRowOf,
+  rowOf,
   SCAN_PARAMS,
   type ScanElements,
   type ScanStart,
@@ -29,6 +31,7 @@ s[t] = A[t] s[t-1] + r[t] over units of n <= 4 components, chunk by chunk, in re
 One invocation per (sequence, chunk, unit), neighbours on neighbouring units: at every t they read neighbouring words.
 reduce: the affine map of each chunk, combine(earlier, later) = (A2 A1, A2 b1 + b2), to AGG[sequence, chunk, word, unit].
 apply: each chunk again from its exact start (Blelloch 1990; three phases as in Merrill & Garland 2016, without look-back).
+adjoint: A of the row met before, transposed; row 0 of all takes none unless the scan goes on from another.
 Bytes per element (n = 1): recurrence 8 + 12; update 12 + 16, of n x n matrices 4 n more in each phase.
 Operations per element: reduce 2 n (n + 1), apply 2 n. Loops: chunk rows / unroll + unroll - 1 turns.
 Limits: chunk products beyond 3e38 in f32 lose what they multiply: the answer is then not finite.
@@ -55,14 +58,15 @@ function has(matrix: ScanElements["matrix"]): boolean {
 
 /** `let`s that load row k of a turn. */
 function load(spec: LanesSpec, k: number): string[] {
-  const { matrix, size: n, layout, reverse, sink } = spec;
+  const { matrix, size: n, layout, reverse, adjoint, sink } = spec;
   const sign = reverse ? "-" : "+";
   const at = k === 0 ? ["q", "g"] : [`(q ${sign} ${k}u * width)`, `(g ${sign} ${k}u * matrixWidth)`];
   const vector = (array: string, base: string): string =>
     vectorOf(n, (p) => `${array}[P.${base} + ${at[0]} + ${channelOffset(layout, p)}]`);
+  const entry = (i: number, j: number): string => `A[P.matrixBase + ${at[1]} + ${adjoint ? j * n + i : i * n + j}u]`;
   const rows = has(matrix) ? Array.from({ length: n }, (_, i) => i) : [];
   return [
-    ...rows.map((i) => `let m${k}${i} = ${vectorOf(n, (j) => `A[P.matrixBase + ${at[1]} + ${i * n + j}u]`)};`),
+    ...rows.map((i) => `let m${k}${i} = ${vectorOf(n, (j) => entry(i, j))};`),
     `let f${k} = ${vector("F", "vectorBase")};`,
     isSweep(sink) ? `let y${k} = ${vector("Y", "outBase")};` : "",
   ];
@@ -134,8 +138,7 @@ function loop(spec: LanesSpec, body: (k: number) => string[]): string[] {
 
 /** Where the invocation is, and the addresses of its first row. */
 function place(spec: LanesSpec): string[] {
-  const { sink, matrix, size: n, layout, reverse } = spec;
-  const row = reverse ? "P.rows - 1u - r" : "r";
+  const { sink, matrix, size: n, layout } = spec;
   return [
     `let i = group * ${LANES}u + lane;`,
     "if (i >= P.batch * P.chunks * P.units) { return; }",
@@ -146,9 +149,24 @@ function place(spec: LanesSpec): string[] {
       ? `let exact = atomicLoad(&${stateWord("exact", "b")}); var r = max(first, exact);`
       : "var r = first;",
     `let width = P.units * ${n}u; let matrixWidth = ${matrix === "scalar" ? "1u" : `P.units * ${n * n}u`};`,
-    `let row = b * P.stride + ${row};`,
-    `var q = row * width + u${layout === "contiguous" ? ` * ${n}u` : ""};`,
-    `var g = ${matrix === "scalar" ? "row" : `(row * P.units + u) * ${n * n}u`};`,
+    `var q = ${rowOf(spec, "r")} * width + u${layout === "contiguous" ? ` * ${n}u` : ""};`,
+    `let matrixRow = ${matrixRowOf(spec, "r")};`,
+    `var g = ${matrix === "scalar" ? "matrixRow" : `(matrixRow * P.units + u) * ${n * n}u`};`,
+  ];
+}
+
+/** Row 0 of an adjoint scan, which has no matrix: what would be there may be anything. */
+function bareRow(spec: LanesSpec): string[] {
+  if (!spec.adjoint) return [];
+  const { phase, reverse } = spec;
+  const assign = reverse ? "-=" : "+=";
+  const withoutMatrix = { ...spec, matrix: "identity" } as const;
+  return [
+    "if (r < P.bare) {",
+    ...load(withoutMatrix, 0),
+    ...(phase === "reduce" ? ["s = f0;"] : visit(withoutMatrix, 0)),
+    `r++; q ${assign} width; g ${assign} matrixWidth;`,
+    "}",
   ];
 }
 
@@ -161,6 +179,7 @@ function reduceMain(spec: LanesSpec): string[] {
     ...place(spec),
     ...columns.map((j) => `var a${j} = ${vectorOf(n, (i) => (i === j ? "1.0" : "0.0"))};`),
     `var s = ${vectorType(n)}();`,
+    ...bareRow(spec),
     ...loop(spec, (k) => compose(spec, k)),
     ...columns.flatMap((j) => columns.map((i) => store(i * n + j, componentOf(n, `a${j}`, i)))),
     ...Array.from({ length: n }, (_, p) => store(words - n + p, componentOf(n, "s", p))),
@@ -189,6 +208,7 @@ function applyMain(spec: LanesSpec): string[] {
     ...place(spec),
     `var s = ${sources[start]};`,
     ...(sink === "update" ? [`let limit = bitcast<f32>(atomicLoad(&${stateWord("limit", "b")}));`, ...exact] : []),
+    ...bareRow(spec),
     ...loop(spec, (k) => visit(spec, k)),
     ...(sink === "first-order" || sink === "absolute"
       ? [
@@ -221,10 +241,11 @@ export function lanesArrays({ phase, sink, matrix, start }: LanesSpec): KernelPa
 
 /** One phase of a scan by lanes. */
 export function lanesKernel(spec: LanesSpec): Kernel {
-  const { phase, sink, matrix, size: n, layout, reverse, start } = spec;
+  const { phase, sink, matrix, size: n, layout, reverse, adjoint, start } = spec;
   const main = phase === "reduce" ? reduceMain(spec) : applyMain(spec);
   const code = [...matrixFunctions(n), ...(phase === "apply" ? sinkText(sink).declarations : [])];
-  const form = [sink, matrix, n, layout, ...(reverse ? ["reverse"] : []), ...(phase === "apply" ? [start] : [])];
+  const directions = [...(reverse ? ["reverse"] : []), ...(adjoint ? ["adjoint"] : [])];
+  const form = [sink, matrix, n, layout, ...directions, ...(phase === "apply" ? [start] : [])];
   return assembleKernel({
     name: `scan-lanes ${phase} ${form.join(" ")}`,
     header: HEADER,

@@ -9,13 +9,13 @@ import {
   tileProductTurns,
   tilesAcross,
 } from "./tile_product.ts";
-import { SCAN_PARAMS, type ScanElements, type ScanStart } from "./scan_elements.ts";
+import { matrixRowOf, rowOf, SCAN_PARAMS, type ScanElements, type ScanStart } from "./scan_elements.ts";
 
 /** The largest n whose matrix and product fit 16 KiB of workgroup memory. */
 export const TILE_MOST = 43;
 
 /** One kernel of a scan by workgroups: 4 < n ≤ TILE_MOST, full matrices. */
-export interface TileSpec extends Pick<ScanElements, "size" | "layout" | "reverse"> {
+export interface TileSpec extends Pick<ScanElements, "size" | "layout" | "reverse" | "adjoint"> {
   readonly phase: "reduce" | "apply";
   /** rows: A and b from their arrays. aggregates: the scan one level up, exclusive, in place. */
   readonly source: "rows" | "aggregates";
@@ -28,6 +28,8 @@ s[t] = A[t] s[t-1] + r[t] over units of n > 4 components: a workgroup per (seque
 reduce: the product of the chunk's maps, n x (n + 1), in workgroup memory as tiles of four columns (vec4). Each A[t] is
 loaded in order, one row ahead of its use; invocations hold the new product in registers until all have read the old.
 apply: from the exact state before the chunk; invocation i computes component i, A[t] double-buffered: a barrier a row.
+adjoint: A of the row met before, loaded in order and transposed on its way into workgroup memory; row 0 of all takes none
+unless the scan goes on from another.
 Over aggregates, which lie as matrix and vector per (sequence, chunk, unit), apply leaves the state before each chunk.
 Bytes per row: 4 n (n + 1) in reduce, 4 n (n + 2) in apply. Operations: 2 n n (n + 1) and 2 n n.
 Loops: per row 1, and n / 4 + 1 turns for each of the tiles of an invocation. Workgroup memory: at most 15.4 KiB.
@@ -66,42 +68,45 @@ export function tileTurns(n: number): number {
 const range = (count: number): number[] => Array.from({ length: count }, (_, k) => k);
 
 /** The words of A and of the vector of row `r`. */
-function addresses({ source, size: n, layout, reverse }: TileSpec, r: string): { matrix: string; vector: string } {
+function addresses(spec: TileSpec, r: string): { matrix: string; vector: string } {
+  const { source, size: n, layout } = spec;
   if (source === "aggregates") {
     const first = `((b * P.rows + ${r}) * P.units + u) * ${tileWords(n)}u`;
     return { matrix: first, vector: `${first} + ${n * n}u + lane` };
   }
-  const row = `(b * P.stride + ${reverse ? `P.rows - 1u - ${r}` : r})`;
   const channel = layout === "contiguous" ? `u * ${n}u + lane` : `u + lane * P.units`;
   return {
-    matrix: `P.matrixBase + (${row} * P.units + u) * ${n * n}u`,
-    vector: `${row} * P.units * ${n}u + ${channel}`,
+    matrix: `P.matrixBase + (${matrixRowOf(spec, r)} * P.units + u) * ${n * n}u`,
+    vector: `${rowOf(spec, r)} * P.units * ${n}u + ${channel}`,
   };
 }
 
-/** Assigns row `r` to the registers `next0, ...` and `vector`. */
+/** Assigns row `r` to the registers `next0, ...` and `vector`; a row without a matrix leaves the former as they are. */
 function fetch(spec: TileSpec, r: string): string[] {
-  const { source, size: n } = spec;
+  const { source, size: n, adjoint } = spec;
   const { lanes, words } = layoutOf(spec);
   const at = addresses(spec, r);
   const [matrix, vector, base] = source === "rows" ? ["A", "F", "P.vectorBase + "] : ["LOWER", "LOWER", ""];
   return [
+    ...(adjoint ? [`if (${r} >= P.bare) {`] : []),
     `let at = ${at.matrix};`,
     ...range(words).map((k) => {
       const load = `next${k} = ${matrix}[at + lane + ${k * lanes}u];`;
       return (k + 1) * lanes <= n * n ? load : `if (lane + ${k * lanes}u < ${n * n}u) { ${load} }`;
     }),
+    ...(adjoint ? ["}"] : []),
     `if (lane < ${n}u) { vector = ${vector}[${base}${at.vector}]; }`,
   ];
 }
 
 /** Puts the registers into workgroup memory at `base`. */
 function put(spec: TileSpec, base: string): string[] {
-  const { size: n } = spec;
+  const { size: n, adjoint } = spec;
   const { lanes, words, stride } = layoutOf(spec);
   return range(words).map((k) => {
     const w = `(lane + ${k * lanes}u)`;
-    const store = `factor[${base}${w} / ${n}u * ${stride}u + ${w} % ${n}u] = next${k};`;
+    const [i, j] = [`${w} / ${n}u`, `${w} % ${n}u`];
+    const store = `factor[${base}${adjoint ? `${j} * ${stride}u + ${i}` : `${i} * ${stride}u + ${j}`}] = next${k};`;
     return (k + 1) * lanes <= n * n ? store : `if (${w} < ${n * n}u) { ${store} }`;
   });
 }
@@ -119,7 +124,7 @@ function place({ words }: { words: number }): string[] {
 function reduceMain(spec: TileSpec): string[] {
   const { size, source } = spec;
   const layout = layoutOf(spec);
-  const { across, lanes, stride } = layout;
+  const { across, lanes, words, stride } = layout;
   const product = { size, lanes };
   const term = (j: string, sum: string): string => {
     const entry = `factor[i * ${stride}u + ${j}]`;
@@ -132,6 +137,10 @@ function reduceMain(spec: TileSpec): string[] {
   return [
     ...place(layout),
     ...beginTileProduct(product, "1.0"),
+    // The product begins with the identity: it is what it stays over a row without a matrix.
+    ...(spec.adjoint
+      ? range(words).map((k) => `next${k} = select(0.0, 1.0, (lane + ${k * lanes}u) % ${size + 1}u == 0u);`)
+      : []),
     "if (first < last) {",
     ...fetch(spec, "first"),
     "}",
@@ -167,13 +176,23 @@ function applyMain(spec: TileSpec): string[] {
     return source === "rows" ? `sum += ${a} * ${s};` : `if (${s} != 0.0) { sum += ${a} * ${s}; }`;
   };
   const at = addresses(spec, "r").vector;
+  // A row without a matrix adds its vector to the state; a product with the identity would spread what is not finite.
+  const begin = spec.adjoint
+    ? [
+      `var before = ${sources[start]};`,
+      "if (first < P.bare) { vector += before; before = 0.0; }",
+      "state[lane] = before;",
+    ]
+    : [`state[lane] = ${sources[start]};`];
   return [
     ...place(parts),
     "if (first < last) {",
     ...fetch(spec, "first"),
     "}",
     ...put(spec, ""),
-    `if (lane < ${n}u) { state[lane] = ${sources[start]}; }`,
+    `if (lane < ${n}u) {`,
+    ...begin,
+    "}",
     "workgroupBarrier();",
     "for (var r = first; r < last; r++) {",
     `let half = (r - first) & 1u; let here = half * ${n * stride}u;`,
@@ -207,12 +226,14 @@ export function tileArrays({ phase, source, start }: Omit<TileSpec, keyof ScanEl
 
 /** One phase of a scan by workgroups. */
 export function tileKernel(spec: TileSpec): Kernel {
-  const { phase, source, size: n, layout, reverse, start } = spec;
+  const { phase, source, size: n, layout, reverse, adjoint, start } = spec;
   if (n > TILE_MOST) throw new RangeError(`Cannot scan by tiles: n must be at most ${TILE_MOST}, got ${n}`);
   const { lanes, stride } = layoutOf(spec);
   const reduces = phase === "reduce";
   return assembleKernel({
-    name: `scan-tile ${phase} ${source} ${n} ${layout}${reverse ? " reverse" : ""}${reduces ? "" : ` ${start}`}`,
+    name: `scan-tile ${phase} ${source} ${n} ${layout}${reverse ? " reverse" : ""}${adjoint ? " adjoint" : ""}${
+      reduces ? "" : ` ${start}`
+    }`,
     header: HEADER,
     bindings: [{ name: "P", kind: "uniform", type: "Params" }, ...tileArrays(spec)],
     declarations: [

@@ -1,6 +1,6 @@
 import { functionsOf } from "./functions.ts";
 import { assembleKernel, type Kernel, type KernelParts } from "./kernel.ts";
-import { isSweep, matrixFunctions, SCAN_PARAMS, type ScanElements } from "./scan_elements.ts";
+import { isSweep, matrixFunctions, matrixRowOf, rowOf, SCAN_PARAMS, type ScanElements } from "./scan_elements.ts";
 import { aggregateAt, aggregateWords } from "./scan_lanes.ts";
 import { sinkText, takesPart } from "./scan_sinks.ts";
 import { stateWord } from "./sequence.ts";
@@ -12,7 +12,7 @@ const EACH = 8;
 export const TIME_TILE: number = LANES * EACH;
 
 /** One kernel of a scan with lanes on time: n = 1. More than one chunk, so that `apply` starts from aggregates. */
-export interface TimeSpec extends Pick<ScanElements, "sink" | "matrix" | "reverse"> {
+export interface TimeSpec extends Pick<ScanElements, "sink" | "matrix" | "reverse" | "adjoint"> {
   readonly phase: "reduce" | "apply";
 }
 
@@ -21,6 +21,7 @@ s[t] = a[t] s[t-1] + r[t] for few channels: a workgroup per (sequence, chunk of 
 Arrays are read in order and go through workgroup memory (8.25 KiB) so that each invocation holds 8 rows one after the
 other; it composes them, the workgroup scans the 256 maps (Kogge & Stone 1973), and apply goes over the 8 rows again.
 reduce: the map of the chunk to AGG. apply: from the state before the chunk in AGG.
+adjoint: a of the row met before; row 0 of all takes 1 unless the scan goes on from another.
 Bytes per element: recurrence 8 + 12; update 12 + 16. Operations: 6, and 5 per element for the scan. No loops.
 Workgroup memory: 12.3 KiB. Barriers: 2 per array and 8.
 `;
@@ -31,23 +32,34 @@ const slot = (j: string): string => `tile[(${j}) + ((${j}) >> 5u)]`;
 const inOrder = (k: number): string => `${k * LANES}u + lane`;
 const own = (k: number): string => `lane * ${EACH}u + ${k}u`;
 
-/** The word of row `first + j` of the unit, or the row itself for matrices that all units share. */
-function word(spec: TimeSpec, j: string, shared = false): string {
-  const r = `(first + ${j})`;
-  const row = `(b * P.stride + ${spec.reverse ? `P.rows - 1u - ${r}` : r})`;
-  return shared ? row : `${row} * P.units + u`;
+/** The word of row `first + j` of the unit. */
+function word(spec: TimeSpec, j: string): string {
+  return `${rowOf(spec, `(first + ${j})`)} * P.units + u`;
 }
 
-/** Loads an array in order and hands each invocation its 8 rows; rows outside get `outside`. */
-function stage(spec: TimeSpec, array: string, base: string, name: string, outside: string, shared = false): string[] {
+/** The word of the matrix of row `first + j`; `scalar` ones are shared by all units. */
+function matrixWord(spec: TimeSpec, j: string): string {
+  const row = matrixRowOf(spec, `(first + ${j})`);
+  return spec.matrix === "scalar" ? row : `${row} * P.units + u`;
+}
+
+/** An array as it is staged: where its words are, and what rows get that have none. */
+interface Staged {
+  readonly array: string;
+  readonly at: (j: string) => string;
+  readonly outside: string;
+  /** Further condition on row `first + j`. */
+  readonly has?: (j: string) => string;
+}
+
+/** Loads an array in order and hands each invocation its 8 rows. */
+function stage(spec: TimeSpec, name: string, { array, at, outside, has = () => "" }: Staged): string[] {
   return [
     ...each((k) =>
-      `if (first + ${inOrder(k)} < last) { ${slot(inOrder(k))} = ${array}[P.${base} + ${
-        word(spec, inOrder(k), shared)
-      }]; }`
+      `if (first + ${inOrder(k)} < last${has(inOrder(k))}) { ${slot(inOrder(k))} = ${array}[${at(inOrder(k))}]; }`
     ),
     "workgroupBarrier();",
-    ...each((k) => `var ${name}${k} = select(${outside}, ${slot(own(k))}, ${inside(spec, k)});`),
+    ...each((k) => `var ${name}${k} = select(${outside}, ${slot(own(k))}, ${inside(spec, k)}${has(own(k))});`),
     "workgroupBarrier();",
   ];
 }
@@ -60,8 +72,19 @@ function inside({ sink }: TimeSpec, k: number): string {
 
 /** Where the workgroup is, whether it has anything to do, and the rows of each invocation. */
 function place(spec: TimeSpec): string[] {
-  const { sink, phase, matrix } = spec;
+  const { sink, phase, matrix, adjoint } = spec;
   const words = aggregateWords(matrix, 1);
+  const vector = (array: string, base: string): Staged => ({
+    array,
+    at: (j) => `P.${base} + ${word(spec, j)}`,
+    outside: "0.0",
+  });
+  const matrices: Staged = {
+    array: "A",
+    at: (j) => `P.matrixBase + ${matrixWord(spec, j)}`,
+    outside: "1.0",
+    ...(adjoint ? { has: (j: string) => ` && first + ${j} >= P.bare` } : {}),
+  };
   const nothing = Array.from(
     { length: words },
     (_, w) => `${aggregateAt("AGG", words, w)} = ${w === words - 1 ? "0.0" : "1.0"};`,
@@ -81,9 +104,9 @@ function place(spec: TimeSpec): string[] {
     "if (b >= P.batch) { return; }",
     `let first = c * ${TIME_TILE}u; let last = min(first + ${TIME_TILE}u, P.rows);`,
     ...(isSweep(sink) ? skipping : []),
-    ...(matrix === "identity" ? [] : stage(spec, "A", "matrixBase", "m", "1.0", matrix === "scalar")),
-    ...stage(spec, "F", "vectorBase", "f", "0.0"),
-    ...(isSweep(sink) ? stage(spec, "Y", "outBase", "y", "0.0") : []),
+    ...(matrix === "identity" ? [] : stage(spec, "m", matrices)),
+    ...stage(spec, "f", vector("F", "vectorBase")),
+    ...(isSweep(sink) ? stage(spec, "y", vector("Y", "outBase")) : []),
   ];
 }
 
@@ -201,11 +224,11 @@ export function timeArrays({ phase, sink, matrix }: TimeSpec): KernelParts["bind
 
 /** One phase of a scan with lanes on time. */
 export function timeKernel(spec: TimeSpec): Kernel {
-  const { phase, sink, matrix, reverse } = spec;
+  const { phase, sink, matrix, reverse, adjoint } = spec;
   const main = phase === "reduce" ? reduceMain(spec) : applyMain(spec);
   const code = [...matrixFunctions(1), ...(phase === "apply" ? sinkText(sink).declarations : [])];
   return assembleKernel({
-    name: `scan-time ${phase} ${sink} ${matrix}${reverse ? " reverse" : ""}`,
+    name: `scan-time ${phase} ${sink} ${matrix}${reverse ? " reverse" : ""}${adjoint ? " adjoint" : ""}`,
     header: HEADER,
     bindings: [{ name: "P", kind: "uniform", type: "Params" }, ...timeArrays(spec)],
     declarations: [

@@ -1,5 +1,5 @@
 import { assembleKernel, type Kernel, type KernelParts } from "./kernel.ts";
-import { SCAN_PARAMS, type ScanElements } from "./scan_elements.ts";
+import { matrixRowOf, rowOf, SCAN_PARAMS, type ScanElements } from "./scan_elements.ts";
 
 const LANES = 256;
 /** Invocations that share a row of A: they read it in order. */
@@ -10,7 +10,7 @@ const AT_ONCE = LANES / SHARE;
 export const WIDE_MOST: number = (4096 - LANES) / 2;
 
 /** The kernel of a scan over matrices that are too large to be multiplied: n ≤ WIDE_MOST. */
-export interface WideSpec extends Pick<ScanElements, "size" | "layout" | "reverse"> {
+export interface WideSpec extends Pick<ScanElements, "size" | "layout" | "reverse" | "adjoint"> {
   /** Before row 0; rows after it continue from the answer. */
   readonly start: "zeros" | "vector";
 }
@@ -18,6 +18,8 @@ export interface WideSpec extends Pick<ScanElements, "size" | "layout" | "revers
 const HEADER = `
 s[t] = A[t] s[t-1] + r[t] over units of many components, one row after the other: a workgroup per (sequence, unit).
 Sixteen invocations share a row of A, sixteen rows are done at a time; the state is in workgroup memory, twice.
+adjoint: A of the row met before, transposed: sixteen share a column, neighbours on neighbouring columns; row 0 takes none
+unless the scan goes on from another.
 No product of matrices is formed: rows P.firstRow to P.endRow of a dispatch, long scans in several dispatches.
 Bytes per row: 4 n (n + 2). Operations: 2 n n. Loops: per row 2 + ceil(n / 16) (2 + ceil(n / 64)) turns.
 Workgroup memory: 8 n bytes + 1 KiB.
@@ -37,20 +39,21 @@ export function wideArrays({ start }: Pick<WideSpec, "start">): KernelParts["bin
 
 /** A scan one row after the other. */
 export function wideKernel(spec: WideSpec): Kernel {
-  const { size: n, layout, reverse, start } = spec;
+  const { size: n, layout, reverse, adjoint, start } = spec;
   if (n > WIDE_MOST) {
     throw new RangeError(`Cannot scan dense matrices: a state of at most ${WIDE_MOST} is expected, got ${n}`);
   }
-  const row = (r: string): string => `(b * P.stride + ${reverse ? `P.rows - 1u - ${r}` : r})`;
   const channel = (i: string): string => layout === "contiguous" ? `u * ${n}u + ${i}` : `u + ${i} * P.units`;
-  const answer = (r: string, i: string): string => `OUT[P.outBase + ${row(r)} * P.units * ${n}u + ${channel(i)}]`;
+  const answer = (r: string, i: string): string =>
+    `OUT[P.outBase + ${rowOf(spec, r)} * P.units * ${n}u + ${channel(i)}]`;
   const first = start === "vector" ? `START[P.startBase + b * P.units * ${n}u + ${channel("i")}]` : "0.0";
   const term = (k: number): string => {
-    const sum = `sum += A[at + j + ${k * SHARE}u] * state[half + j + ${k * SHARE}u];`;
+    const column = `(j + ${k * SHARE}u)`;
+    const sum = `sum += A[at + ${column}${adjoint ? ` * ${n}u` : ""}] * state[half + ${column}];`;
     return k === 0 ? sum : `if (j + ${k * SHARE}u < ${n}u) { ${sum} }`;
   };
   return assembleKernel({
-    name: `scan-wide ${n} ${layout}${reverse ? " reverse" : ""} ${start}`,
+    name: `scan-wide ${n} ${layout}${reverse ? " reverse" : ""}${adjoint ? " adjoint" : ""} ${start}`,
     header: HEADER,
     bindings: [{ name: "P", kind: "uniform", type: "Params" }, ...wideArrays(spec)],
     declarations: [
@@ -66,14 +69,16 @@ export function wideKernel(spec: WideSpec): Kernel {
       `if (P.firstRow == 0u) { state[i] = ${first}; } else { state[i] = ${answer("(P.firstRow - 1u)", "i")}; }`,
       "}",
       "workgroupBarrier();",
-      `let share = lane % ${SHARE}u; let mine = lane / ${SHARE}u;`,
+      adjoint
+        ? `let share = lane / ${AT_ONCE}u; let mine = lane % ${AT_ONCE}u;`
+        : `let share = lane % ${SHARE}u; let mine = lane / ${SHARE}u;`,
       "for (var r = P.firstRow; r < P.endRow; r++) {",
       `let half = ((r - P.firstRow) & 1u) * ${n}u;`,
       `for (var block = 0u; block < ${n}u; block += ${AT_ONCE}u) {`,
       "let i = block + mine;",
       "var sum = 0.0;",
-      `if (i < ${n}u) {`,
-      `let at = P.matrixBase + ((${row("r")} * P.units + u) * ${n}u + i) * ${n}u;`,
+      `if (i < ${n}u${adjoint ? " && r >= P.bare" : ""}) {`,
+      `let at = P.matrixBase + (${matrixRowOf(spec, "r")} * P.units + u) * ${n * n}u + i${adjoint ? "" : ` * ${n}u`};`,
       `for (var j = share; j < ${n}u; j += ${4 * SHARE}u) {`,
       ...[0, 1, 2, 3].map(term),
       "}",
@@ -81,8 +86,9 @@ export function wideKernel(spec: WideSpec): Kernel {
       "partial[lane] = sum;",
       "workgroupBarrier();",
       `if (share == 0u && i < ${n}u) {`,
-      ...Array.from({ length: SHARE - 1 }, (_, k) => `sum += partial[lane + ${k + 1}u];`),
-      `sum += F[P.vectorBase + ${row("r")} * P.units * ${n}u + ${channel("i")}];`,
+      ...Array.from({ length: SHARE - 1 }, (_, k) => `sum += partial[lane + ${(k + 1) * (adjoint ? AT_ONCE : 1)}u];`),
+      ...(adjoint ? ["if (r < P.bare) { sum = state[half + i]; }"] : []),
+      `sum += F[P.vectorBase + ${rowOf(spec, "r")} * P.units * ${n}u + ${channel("i")}];`,
       `${answer("r", "i")} = sum;`,
       `state[${n}u - half + i] = sum;`,
       "}",

@@ -23,11 +23,21 @@ export interface Tensor extends Disposable {
 export type TensorLike = Tensor | HostTensor;
 
 class DeviceTensor implements Tensor {
-  #memory: Memory | undefined;
+  readonly #memory: Memory;
+  readonly #borrowed: boolean;
+  #disposed = false;
+  #holds = 0;
 
-  constructor(readonly device: Device, readonly shape: Shape, memory: Memory, readonly label: string) {
+  constructor(
+    readonly device: Device,
+    readonly shape: Shape,
+    memory: Memory,
+    readonly label: string,
+    borrowed = false,
+  ) {
     this.#memory = memory;
-    scopesOf(device).at(-1)?.members.add(this);
+    this.#borrowed = borrowed;
+    if (!borrowed) scopesOf(device).at(-1)?.members.add(this);
   }
 
   get dtype(): DType {
@@ -36,17 +46,32 @@ class DeviceTensor implements Tensor {
 
   get memory(): Memory {
     engineOf(this.device);
-    if (this.#memory === undefined) {
+    if (this.#disposed) {
       throw new DeviceError(`Cannot use ${this.label}: it was disposed; use it before its scope ends`);
     }
     return this.#memory;
   }
 
   dispose(): void {
-    const memory = this.#memory;
-    this.#memory = undefined;
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#free();
+  }
+
+  /** Until `release()` its memory stays, whoever disposes it. */
+  hold(): void {
+    void this.memory;
+    this.#holds++;
+  }
+
+  release(): void {
+    this.#holds--;
+    if (this.#disposed) this.#free();
+  }
+
+  #free(): void {
     // A disposed device has freed everything already.
-    if (memory !== undefined) ignoreDisposed(() => engineOf(this.device).free(memory));
+    if (this.#holds === 0 && !this.#borrowed) ignoreDisposed(() => engineOf(this.device).free(this.#memory));
   }
 
   [Symbol.dispose](): void {
@@ -88,6 +113,21 @@ export function memoryOf(value: Tensor): Memory {
 /** A tensor around memory that an engine made. */
 export function wrapMemory(device: Device, shape: Shape, memory: Memory, label: string): Tensor {
   return new DeviceTensor(device, shape, memory, label);
+}
+
+/** A second tensor around the memory of `value`, which stays the owner. */
+export function borrow(value: Tensor): Tensor {
+  return new DeviceTensor(value.device, value.shape, memoryOf(value), (value as DeviceTensor).label, true);
+}
+
+/** Keeps the memory of a tensor until {@linkcode release}, also if it is disposed meanwhile. */
+export function hold(value: Tensor): void {
+  (value as DeviceTensor).hold();
+}
+
+/** Ends one {@linkcode hold}. */
+export function release(value: Tensor): void {
+  (value as DeviceTensor).release();
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { DType, HostArray } from "../core/types.ts";
 import type { StepProgram } from "../trace/program.ts";
+import type { RowProgram } from "../trace/rows.ts";
 import type { Transition } from "../trace/transition.ts";
 import type { StoppingRule } from "./verdict.ts";
 
@@ -10,16 +11,22 @@ export interface Memory {
   readonly length: number;
 }
 
-/** A traced function over all rows (b, t): `out[b, t] = f(xs[b, t], h[b]; params, t)`. */
+/** An array that a function over rows reads. */
+export interface RowInput {
+  /** `(B, T, size)`; `(B, size)` where the input is per sequence */
+  readonly memory: Memory;
+  /** `(B, |shift|, size)`: the rows before the first of a sequence, for negative shifts after its last; null for zeros */
+  readonly start: Memory | null;
+}
+
+/** A traced function over all rows (b, t): `outputs[b, t] = f(inputs[b, t - shift]; params, t)`. No output is an input. */
 export interface MapJob {
-  readonly program: StepProgram;
+  readonly program: RowProgram;
   readonly params: readonly Memory[];
-  /** `(B, T, I)`, null if the step has no input */
-  readonly xs: Memory | null;
-  /** `(B, D)`: the same state for all t */
-  readonly h: Memory;
-  /** `(B, T, D)` */
-  readonly out: Memory;
+  /** In the order of the program's inputs. */
+  readonly inputs: readonly RowInput[];
+  /** `(B, T, size)` each, in the order of the program's outputs. */
+  readonly outputs: readonly Memory[];
   readonly batch: number;
   readonly time: number;
 }
@@ -27,7 +34,11 @@ export interface MapJob {
 /** The elements that a scan combines: affine maps, by the form of their matrix. */
 export type MonoidKind = "scalar" | "diagonal" | "block" | "dense";
 
-/** `y[t] = a[t] y[t-1] + b[t]`, or with `reverse` `y[t] = a[t] y[t+1] + b[t]`; all row-major. */
+/**
+ * `y[t] = a[t] y[t-1] + b[t]`, or with `reverse` `y[t] = a[t] y[t+1] + b[t]`; all row-major. With `adjoint` the matrix that
+ * was met before, transposed: `y[t] = a[t-1]ᵀ y[t-1] + b[t]`, reversed `y[t] = a[t+1]ᵀ y[t+1] + b[t]`, where the first row
+ * met is `h0 + b`: the scan that takes a cotangent back through the scan of the other direction.
+ */
 export interface ScanJob {
   readonly monoid: MonoidKind;
   /** `(B, T)` scalar, `(B, T, D)` diagonal, `(B, T, D/k, k, k)` block, `(B, T, D, D)` dense */
@@ -44,17 +55,22 @@ export interface ScanJob {
   /** k of block */
   readonly block?: number;
   readonly reverse: boolean;
+  readonly adjoint?: boolean;
 }
 
-/** `out = a bᵀ` or `a b`: `a (M, K)`, `b (N, K)` with `transposed`, else `(K, N)`, `out (M, N)`. */
+/** Which of the two matrices of a product is stored transposed. */
+export type MatmulForm = "ab" | "abt" | "atb";
+
+/** `out (M, N) = a b`, `a bᵀ` or `aᵀ b`, all row-major: `a (M, K)`, with "atb" `(K, M)`; `b (K, N)`, with "abt" `(N, K)`. */
 export interface MatmulJob {
   readonly a: Memory;
   readonly b: Memory;
   readonly out: Memory;
+  /** M, K and N */
   readonly rows: number;
   readonly inner: number;
   readonly columns: number;
-  readonly transposed: boolean;
+  readonly form: MatmulForm;
 }
 
 /** `out[o, i] = op over r of input[o, r, i]`: `(outer, length, inner)` to `(outer, inner)`. */

@@ -1,8 +1,9 @@
 import { formatShape, sameShape } from "../core/shape.ts";
 import type { Guess } from "../engine/engine.ts";
 import { describe } from "../core/describe.ts";
+import { place, shapeOf } from "../place.ts";
 import { isTensorLike, memoryOf, type TensorLike } from "../tensor.ts";
-import { place, type PreparedProblem, shapeOf } from "./problem.ts";
+import type { PreparedProblem } from "./problem.ts";
 import type { Solution } from "./solution.ts";
 
 /**

@@ -1,10 +1,10 @@
 import { checkKeys, describe } from "../core/describe.ts";
-import { checkHostTensor } from "../core/host.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
-import { flattenTree } from "../core/tree.ts";
 import type { Shape, Tree } from "../core/types.ts";
 import { type Device, engineOf } from "../device.ts";
-import { deviceIn, isTensor, isTensorLike, memoryOf, type Tensor, tensor, type TensorLike } from "../tensor.ts";
+import { findDevice, place, shapeOf } from "../place.ts";
+import { placeParams } from "../place_params.ts";
+import { isTensorLike, memoryOf, type Tensor, type TensorLike } from "../tensor.ts";
 import type { Memory } from "../engine/engine.ts";
 import type { StepProgram } from "../trace/program.ts";
 
@@ -34,51 +34,6 @@ export interface PreparedProblem {
   readonly temporary: Tensor[];
 }
 
-/** The device of a problem: the one given, else that of its tensors. */
-export function findDevice(name: string, problem: Problem, option: Device | undefined): Device {
-  const device = option ?? deviceIn(problem.params) ?? deviceIn(problem.xs) ?? deviceIn(problem.h0);
-  if (device === undefined) {
-    throw new TypeError(
-      `Cannot solve "${name}": no argument is a tensor on a device; give the option device: await openDevice()`,
-    );
-  }
-  engineOf(device);
-  return device;
-}
-
-/** The shape of an array, before anyone asks for its length. */
-export function shapeOf(context: string, what: string, { shape }: TensorLike): Shape {
-  if (Array.isArray(shape)) return shape;
-  throw new TypeError(`${context}: the shape of ${what} must be an array of whole numbers, got ${describe(shape)}`);
-}
-
-/** An array as a tensor of floats on `device`; what is copied is added to `temporary`. */
-export function place(context: string, what: string, value: TensorLike, device: Device, temporary: Tensor[]): Tensor {
-  if (!isTensorLike(value)) {
-    throw new TypeError(`${context}: ${what} must be a tensor or { data, shape }, got ${describe(value)}`);
-  }
-  if (isTensor(value)) {
-    if (value.device !== device) {
-      throw new TypeError(
-        `${context}: ${what} lives on another device; copy it with tensor(device, await toHost(...))`,
-      );
-    }
-    if (value.dtype !== device.dtype) {
-      throw new TypeError(`${context}: ${what} must have dtype ${device.dtype}, got ${value.dtype}`);
-    }
-    return value;
-  }
-  checkHostTensor(context, what, value);
-  if (!(value.data instanceof Float32Array) && !(value.data instanceof Float64Array)) {
-    throw new TypeError(
-      `${context}: ${what} must hold floats, got ${describe(value.data)}; convert with Float32Array.from`,
-    );
-  }
-  const copy = tensor(device, value, `${what} of a solve`);
-  temporary.push(copy);
-  return copy;
-}
-
 /** Checks everything a solve is given, and copies to the device what is not there. */
 export function prepareProblem(program: StepProgram, problem: Problem, option: Device | undefined): PreparedProblem {
   const { name, state, input } = program;
@@ -87,13 +42,10 @@ export function prepareProblem(program: StepProgram, problem: Problem, option: D
     throw new TypeError(`${context}: expected a problem { params, xs, h0 }, got ${describe(problem)}`);
   }
   checkKeys(context, "the problem", problem, ["params", "xs", "time", "h0"]);
-  if (typeof problem.params !== "object" || problem.params === null) {
-    throw new TypeError(`${context}: params must be a record of arrays, got ${describe(problem.params)}`);
-  }
-  const device = findDevice(name, problem, option);
+  const device = findDevice(context, option, [problem.params, problem.xs, problem.h0]);
   const temporary: Tensor[] = [];
   try {
-    const params = placeParams(program, problem.params, device, temporary);
+    const params = placeParams(context, program.params, problem.params, device, temporary).map(memoryOf);
     const sizes = input > 0 ? sizesFromInputs(program, problem) : sizesFromTime(program, problem);
     const { batch, time, batched } = sizes;
     const xs = input === 0 ? null : memoryOf(place(context, "xs", problem.xs!, device, temporary));
@@ -103,36 +55,6 @@ export function prepareProblem(program: StepProgram, problem: Problem, option: D
     for (const copy of temporary) copy.dispose();
     throw error;
   }
-}
-
-function placeParams(
-  { name, params }: StepProgram,
-  tree: Tree<TensorLike>,
-  device: Device,
-  temporary: Tensor[],
-): Memory[] {
-  const context = `Cannot solve "${name}"`;
-  const given = new Map(flattenTree<TensorLike>(tree, isTensorLike));
-  const names = params.map(({ path }) => path);
-  const missing = names.filter((path) => !given.has(path));
-  const unknown = [...given.keys()].filter((path) => !names.includes(path));
-  if (missing.length > 0 || unknown.length > 0) {
-    const parts = [
-      missing.length > 0 ? `${missing.join(", ")} missing` : "",
-      unknown.length > 0 ? `${unknown.join(", ")} unknown` : "",
-    ];
-    const problems = parts.filter((part) => part !== "").join(", ");
-    throw new TypeError(`${context}: params must be { ${names.join(", ")} }, but ${problems}`);
-  }
-  return params.map(({ path, shape }) => {
-    const value = place(context, `params.${path}`, given.get(path)!, device, temporary);
-    if (!sameShape(value.shape, shape)) {
-      throw new TypeError(
-        `${context}: params.${path} must have shape ${formatShape(shape)}, got ${formatShape(value.shape)}`,
-      );
-    }
-    return memoryOf(value);
-  });
 }
 
 interface Sizes {

@@ -1,20 +1,13 @@
-import type { Shape, ShapeTree } from "../core/types.ts";
+import type { ShapeTree } from "../core/types.ts";
 import { describe } from "../core/describe.ts";
-import { flattenTree } from "../core/tree.ts";
 import { checkCount, formatShape, sizeOf } from "../core/shape.ts";
 import { Node, type Sym, topological, Trace } from "./graph.ts";
 import { jvp } from "./differentiate.ts";
 import { ELEMENTWISE, isElementwise } from "./elementwise.ts";
 import { misuse } from "./misuse.ts";
+import { leafTree, type ParameterLeaf, traceLeaves } from "./parameters.ts";
 import { provePattern, type Structure } from "./pattern.ts";
 import { reshape } from "./build.ts";
-
-/** One parameter of a step: its path in the tree, and the leaf that stands for it. */
-export interface ParameterLeaf {
-  readonly path: string;
-  readonly shape: Shape;
-  readonly leaf: Node;
-}
 
 /** A recurrence `h' = f(h, x; p, t)` as a graph: what `trace/` knows of a user's step, and all that engines need. */
 export interface StepProgram {
@@ -64,11 +57,6 @@ export interface TraceSpec {
 /** More states than any dense step can have; it bounds the work of tracing. */
 const MAX_STATE = 2 ** 24;
 
-/** Whether `value` is a shape of at most two axes. */
-function isShape(value: unknown): value is Shape {
-  return Array.isArray(value);
-}
-
 /** Runs a step function once on symbols and keeps what it did. */
 export function traceStep(spec: TraceSpec): StepProgram {
   const { name, state, input } = spec;
@@ -77,20 +65,13 @@ export function traceStep(spec: TraceSpec): StepProgram {
   if (state > MAX_STATE) throw new RangeError(`${context}: state must be at most ${MAX_STATE}, got ${state}`);
   checkCount(context, "input", input, 0);
   const trace = new Trace(name);
-  const params = flattenTree<Shape>(spec.params, isShape).map(([path, shape]): ParameterLeaf => {
-    if (shape.length > 2 || !shape.every((axis) => Number.isSafeInteger(axis) && axis > 0)) {
-      throw new RangeError(
-        `${context}: parameter "${path}" must have at most two axes of at least 1, got ${formatShape(shape)}`,
-      );
-    }
-    return { path, shape: [...shape], leaf: trace.leaf(path, [...shape]) };
-  });
+  const params = traceLeaves(trace, context, "parameter", spec.params);
   const h = trace.leaf("h", [state]);
   const x = trace.leaf("x", [input]);
   const t = trace.leaf("t", []);
   const delta = trace.leaf("delta", [state]);
   return trace.run(() => {
-    const p = parameterTree(spec.params, params, name);
+    const p = leafTree(name, "parameter", spec.params, params);
     const result = spec.step({ h, x, p, t });
     if (!(result instanceof Node) || result.trace !== trace) {
       throw misuse(
@@ -141,29 +122,4 @@ function isSmooth(output: Node, variable: Node): boolean {
     }
   }
   return true;
-}
-
-/** The leaves in the tree of their shapes; an unknown name is an error at once, not `undefined` later. */
-function parameterTree(shapes: ShapeTree, params: readonly ParameterLeaf[], name: string, prefix = ""): unknown {
-  const record: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(shapes)) {
-    if (key.includes(".")) throw new RangeError(`Cannot define "${name}": parameter names have no dots, got "${key}"`);
-    const path = prefix === "" ? key : `${prefix}.${key}`;
-    record[key] = isShape(value)
-      ? params.find((parameter) => parameter.path === path)!.leaf
-      : parameterTree(value as ShapeTree, params, name, path);
-  }
-  return new Proxy(record, {
-    get(target, key) {
-      if (typeof key === "string" && !Object.hasOwn(target, key)) {
-        const known = Object.keys(target).join(", ") || "none";
-        throw misuse(
-          name,
-          `there is no parameter "${prefix === "" ? key : `${prefix}.${key}`}"`,
-          `declared are: ${known}`,
-        );
-      }
-      return Reflect.get(target, key);
-    },
-  });
 }

@@ -14,8 +14,10 @@ import type {
 } from "../engine.ts";
 import type { StepProgram } from "../../trace/program.ts";
 import type { Transition } from "../../trace/transition.ts";
-import { allocateArray, arrayOf, parameterArray } from "./memory.ts";
-import { matmul, reduce } from "./arrays.ts";
+import { allocateArray, arrayOf } from "./memory.ts";
+import { reduce } from "./arrays.ts";
+import { mapRows } from "./rows.ts";
+import { matmul } from "./products.ts";
 import { scan } from "./scan.ts";
 import { CpuRun } from "./sweeps.ts";
 import { stepKernels } from "./step_kernels.ts";
@@ -66,30 +68,7 @@ export class CpuEngine implements Engine {
   }
 
   map(job: MapJob): void {
-    const { program, batch, time } = job;
-    const transition = { kind: "zero", scale: 0, clip: Infinity } as const;
-    const kernels = stepKernels(program, transition, this.dtype);
-    const { stages } = kernels;
-    const zeros = new Float64Array(program.state);
-    const arrays = {
-      params: job.params.map(parameterArray),
-      shared: new Float64Array(stages.sharedSize),
-      hoisted: allocateArray(this.dtype, stages.hoistedSize * time, "hoisted values").array,
-      xs: job.xs === null ? zeros : arrayOf(job.xs),
-    };
-    kernels.shared(arrays, arrays.shared, zeros, { z: 0, x: 0, out: 0, h: 0, t: 0 }, stages.shared.length > 0 ? 1 : 0);
-    for (let b = 0; b < batch; b++) {
-      const x = b * time * program.input;
-      kernels.hoist(
-        arrays,
-        arrays.hoisted,
-        zeros,
-        { z: 0, x, out: 0, h: 0, t: 0 },
-        stages.hoisted.length > 0 ? time : 0,
-      );
-      const out = b * time * program.state;
-      kernels.value(arrays, arrayOf(job.out), arrayOf(job.h), { z: 0, x, out, h: b * program.state, t: 0 }, time);
-    }
+    mapRows(job, this.dtype);
   }
 
   scan(job: ScanJob): void {

@@ -37,7 +37,8 @@ export function compileMap(
   ], use);
 }
 
-function storeLines(node: Node, from: Place, to: Place): string[] {
+/** Statements that copy a value to memory. */
+export function storeLines(node: Node, from: Place, to: Place): string[] {
   if (isIndexable(from)) return [`for (let i = 0; i < ${node.size}; i++) ${read(to, "i")} = ${read(from, "i")};`];
   return Array.from({ length: node.size }, (_, i) => `${read(to, i)} = ${read(from, i)};`);
 }

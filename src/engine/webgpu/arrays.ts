@@ -1,18 +1,18 @@
 import { COPY_KERNEL, COPY_LANES, FILL_KERNEL } from "../../../kernels/copy.ts";
 import { MAX_TURNS } from "../../../kernels/kernel.ts";
-import { MATMUL_TILE, matmulKernel, matmulTurns } from "../../../kernels/matmul.ts";
 import { REDUCE_LANES, reduceKernel, type ReduceOp } from "../../../kernels/reduce.ts";
-import type { CopyRows, MatmulJob, Memory, ReduceJob } from "../engine.ts";
-import type { Machine } from "./machine.ts";
+import type { CopyRows, Memory, ReduceJob } from "../engine.ts";
+import type { Machine, Region } from "./machine.ts";
 import { bufferOf, operandOf, regionAt, WORD_BYTES, wordsPerBinding } from "./memory.ts";
+
+const REDUCE_KERNELS = {
+  sum: reduceKernel("sum"),
+  max: reduceKernel("max"),
+  "max-abs": reduceKernel("max-abs"),
+} as const;
 
 /** Copies of buffers are cheaper than a dispatch for so few rows. */
 const FEW_ROWS = 8;
-/** Workgroups that keep a large GPU busy, and the least slice of the inner size that is worth a sum of its own. */
-const WANTED_TILES = 1024;
-const LEAST_SLICE = 1024;
-/** Partial products take at most this. */
-const MOST_PARTIAL_BYTES = 64 * 2 ** 20;
 /** Invocations that keep a large GPU busy, and the least rows for one of them. */
 const WANTED_LANES = 65536;
 const LEAST_ROWS = 64;
@@ -73,46 +73,13 @@ function copyRow(machine: Machine, from: GPUBuffer, word: number, to: GPUBuffer,
   machine.copy(from, word * WORD_BYTES, to, toWord * WORD_BYTES, words * WORD_BYTES);
 }
 
-/** How the inner size of a product is cut: `slices` of `slice`, each with a partial product of its own. */
-export function planMatmul({ rows, inner, columns }: Pick<MatmulJob, "rows" | "inner" | "columns">): {
-  readonly slice: number;
-  readonly slices: number;
-  readonly turns: number;
-} {
-  const tiles = Math.ceil(rows / MATMUL_TILE) * Math.ceil(columns / MATMUL_TILE);
-  const affordable = Math.max(1, Math.floor(MOST_PARTIAL_BYTES / (WORD_BYTES * rows * columns)));
-  const wanted = Math.min(Math.ceil(WANTED_TILES / tiles), Math.floor(inner / LEAST_SLICE), affordable);
-  const needed = Math.ceil(matmulTurns(inner) / (MAX_TURNS - matmulTurns(1)));
-  const count = Math.max(1, wanted, needed);
-  // Whole steps of the kernel.
-  const slice = count === 1 ? Math.max(1, inner) : Math.ceil(inner / count / 16) * 16;
-  return { slice, slices: Math.max(1, Math.ceil(inner / slice)), turns: matmulTurns(slice) };
-}
-
-/** `out = a b` or `a bᵀ`, tiled; long inner sizes in slices that are summed, large `a` and `out` in bands of rows. */
-export function recordMatmul(machine: Machine, job: MatmulJob): void {
-  const { rows, inner, columns, transposed } = job;
-  if (rows * columns === 0) return;
-  const kernel = matmulKernel(transposed);
-  const band = Math.min(rows, Math.floor(wordsPerBinding(machine) / Math.max(inner, columns)));
-  const right = operandOf(machine, { buffer: bufferOf(job.b) }, inner * columns, "the right matrix of a product");
-  if (band === 0) operandOf(machine, { buffer: bufferOf(job.a) }, Math.max(inner, columns), "a row of a product");
-  for (let row = 0; row < rows; row += band) {
-    const count = Math.min(band, rows - row);
-    const { slice, slices } = planMatmul({ rows: count, inner, columns });
-    const left = operandOf(machine, regionAt(bufferOf(job.a), row * inner), count * inner, "the left matrix");
-    const tiles = Math.ceil(count / MATMUL_TILE) * Math.ceil(columns / MATMUL_TILE);
-    const words = slices * count * columns;
-    const partial = slices === 1 ? undefined : machine.pool.allocate(words * WORD_BYTES, "partial products");
-    const target = partial === undefined ? regionAt(bufferOf(job.out), row * columns) : { buffer: partial };
-    const out = operandOf(machine, target, words, "a product");
-    const params = Uint32Array.of(count, inner, columns, slice, left.base, right.base, out.base);
-    const group = machine.bind(kernel, [machine.uniform(params), left.region, right.region, out.region]);
-    machine.dispatch(kernel, group, tiles * slices);
-    if (partial === undefined) continue;
-    const sum = { op: "sum", outer: 1, length: slices, inner: count * columns } as const;
-    reduceRange(machine, sum, partial, 0, bufferOf(job.out), row * columns);
-    machine.pool.release(partial);
+/** Lends a buffer of the pool. */
+export function withBuffer(machine: Machine, words: number, label: string, use: (buffer: GPUBuffer) => void): void {
+  const buffer = machine.pool.allocate(words * WORD_BYTES, label);
+  try {
+    use(buffer);
+  } finally {
+    machine.pool.release(buffer);
   }
 }
 
@@ -150,55 +117,53 @@ export function recordReduce(machine: Machine, { op, input, out, outer, length, 
   const atOnce = Math.floor(most / (length * inner));
   if (atOnce > 0) {
     for (let o = 0; o < outer; o += atOnce) {
-      const count = Math.min(atOnce, outer - o);
-      reduceRange(machine, { op, outer: count, length, inner }, source, o * length * inner, target, o * inner);
+      const shape = { op, outer: Math.min(atOnce, outer - o), length, inner };
+      reduceRange(machine, shape, regionAt(source, o * length * inner), regionAt(target, o * inner));
     }
     return;
   }
   // Not even one fits: bands of rows, and their results once more.
   const band = Math.max(1, Math.floor(most / inner));
   const bands = Math.ceil(length / band);
-  const partial = machine.pool.allocate(bands * inner * WORD_BYTES, "partial results");
-  for (let o = 0; o < outer; o++) {
-    for (let k = 0; k < bands; k++) {
-      const rows = Math.min(band, length - k * band);
-      const first = (o * length + k * band) * inner;
-      reduceRange(machine, { op, outer: 1, length: rows, inner }, source, first, partial, k * inner);
+  withBuffer(machine, bands * inner, "partial results", (partial) => {
+    for (let o = 0; o < outer; o++) {
+      for (let k = 0; k < bands; k++) {
+        const shape = { op, outer: 1, length: Math.min(band, length - k * band), inner };
+        reduceRange(machine, shape, regionAt(source, (o * length + k * band) * inner), regionAt(partial, k * inner));
+      }
+      reduceRange(machine, { op, outer: 1, length: bands, inner }, { buffer: partial }, regionAt(target, o * inner));
     }
-    reduceRange(machine, { op, outer: 1, length: bands, inner }, partial, 0, target, o * inner);
-  }
-  machine.pool.release(partial);
+  });
 }
 
-interface ReduceShape {
+/** The sizes of a reduction. */
+export interface ReduceShape {
   readonly op: ReduceOp;
   readonly outer: number;
   readonly length: number;
   readonly inner: number;
 }
 
-function reduceRange(
-  machine: Machine,
-  shape: ReduceShape,
-  from: GPUBuffer,
-  fromWord: number,
-  to: GPUBuffer,
-  toWord: number,
-): void {
+/** One reduction of arrays that can be bound, from any word on. */
+export function reduceRange(machine: Machine, shape: ReduceShape, from: Region, to: Region): void {
   const { op, outer, inner } = shape;
-  const kernel = reduceKernel(op);
-  let [source, length] = [regionAt(from, fromWord), shape.length];
-  let before: GPUBuffer | undefined;
-  for (const chunks of planReduction(shape).chunks) {
+  const kernel = REDUCE_KERNELS[op];
+  // Each level reads what the one before has written.
+  const level = ([chunks, ...further]: readonly number[], source: Region, length: number): void => {
+    if (chunks === undefined) return;
     const words = outer * chunks * inner;
-    const next = chunks === 1 ? undefined : machine.pool.allocate(words * WORD_BYTES, "partial results");
-    const input = operandOf(machine, source, outer * length * inner, "an array to reduce");
-    const output = operandOf(machine, next ? { buffer: next } : regionAt(to, toWord), words, "a result");
-    const params = Uint32Array.of(outer, length, inner, chunks, input.base, output.base);
-    const group = machine.bind(kernel, [machine.uniform(params), input.region, output.region]);
-    machine.dispatch(kernel, group, Math.ceil(words / REDUCE_LANES));
-    if (before !== undefined) machine.pool.release(before);
-    if (next !== undefined) source = { buffer: next };
-    [before, length] = [next, chunks];
-  }
+    const reduce = (target: Region): void => {
+      const input = operandOf(machine, source, outer * length * inner, "an array to reduce");
+      const output = operandOf(machine, target, words, "a result");
+      const params = Uint32Array.of(outer, length, inner, chunks, input.base, output.base);
+      const group = machine.bind(kernel, [machine.uniform(params), input.region, output.region]);
+      machine.dispatch(kernel, group, Math.ceil(words / REDUCE_LANES));
+    };
+    if (chunks === 1) return reduce(to);
+    withBuffer(machine, words, "partial results", (buffer) => {
+      reduce({ buffer });
+      level(further, { buffer }, chunks);
+    });
+  };
+  level(planReduction(shape).chunks, from, shape.length);
 }

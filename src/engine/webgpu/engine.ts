@@ -14,10 +14,11 @@ import type {
 } from "../engine.ts";
 import type { StepProgram } from "../../trace/program.ts";
 import type { Transition } from "../../trace/transition.ts";
-import { recordCopy, recordMatmul, recordReduce } from "./arrays.ts";
+import { recordCopy, recordReduce } from "./arrays.ts";
 import type { Machine } from "./machine.ts";
 import { bufferOf, type GpuMemory, WORD_BYTES } from "./memory.ts";
 import { recordMap } from "./map.ts";
+import { recordMatmul } from "./products.ts";
 import { affordableRows } from "./window.ts";
 import { recordScan } from "./scan_job.ts";
 import { baseKernels, solveKernels } from "./warm.ts";

@@ -1,7 +1,6 @@
 import { MAX_TURNS } from "../../../kernels/kernel.ts";
 import { packInfo } from "../../../kernels/traced.ts";
 import type { SweepJob } from "../engine.ts";
-import { recordMatmul } from "./arrays.ts";
 import type { DensePlan } from "./dense_plan.ts";
 import { DenseScan } from "./dense_scan.ts";
 import type { Machine, Region } from "./machine.ts";
@@ -9,6 +8,7 @@ import { bufferOf, floatsIn, WORD_BYTES } from "./memory.ts";
 import { AffineScan } from "./scan.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { evaluationDispatches, STORAGE_GROUPS } from "./evaluation_dispatch.ts";
+import { recordMatmul } from "./products.ts";
 import type { Fold, PlanSink, StepPlan, SweepForm } from "./step_plan.ts";
 import type { Recorded, WindowBuffers } from "./window.ts";
 
@@ -113,7 +113,7 @@ export class Pass {
       const a = floatsIn(this.#buffers.xs!.buffer, rows * input);
       const out = floatsIn(this.#projected!.buffer, rows * columns);
       const b = params[parameter]!;
-      recordMatmul(this.#machine, { a, b, out, rows, inner: input, columns, transposed: true });
+      recordMatmul(this.#machine, { a, b, out, rows, inner: input, columns, form: "abt" });
     }
     this.#run(this.#evaluation(hoisting, this.#hoisted, this.#buffers.start));
   }

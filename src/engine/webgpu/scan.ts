@@ -15,13 +15,15 @@ export interface AffineScanSpec extends ScanElements {
   /** The distance of two sequences in memory, in rows; `time` if it is left out. */
   readonly stride?: number;
   readonly units: number;
+  /** adjoint: its first row takes a matrix, which lies before those of the other rows in the order of the scan. */
+  readonly continues?: boolean;
   readonly atol?: number;
   readonly rtol?: number;
 }
 
 /** The memory of a scan. Offsets are multiples of 4 bytes, of `state` and `carry` of 256. */
 export interface AffineScanBuffers {
-  /** `(B, L)` of a scalar matrix, `(B, L, U, n, n)` of a full one */
+  /** `(B, L)` of a scalar matrix, `(B, L, U, n, n)` of a full one; of a scan that continues with a row beside them */
   readonly matrix?: Region;
   /** `(B, L, D)`: b, of sweeps f at the iterate */
   readonly vector: Region;
@@ -63,6 +65,11 @@ export class AffineScan {
         `Cannot scan: sweeps go forward over blocks of at most 4, got blocks of ${size}${
           spec.reverse ? " in reverse" : ""
         }`,
+      );
+    }
+    if (spec.adjoint && (spec.sink !== "recurrence" || !["scalar", "full"].includes(spec.matrix))) {
+      throw new RangeError(
+        `Cannot scan: only recurrences with matrices have an adjoint, got ${spec.sink} of ${spec.matrix}`,
       );
     }
     if (spec.batch * spec.time * units > 0) this.#prepare(buffers);
@@ -124,7 +131,7 @@ export class AffineScan {
     const [rows, width] = [(batch - 1) * stride + time, units * size];
     const answer = bind(out, rows * width, "the answer of a scan");
     return {
-      A: bind(matrix, rows * (this.#spec.matrix === "scalar" ? 1 : width * size), "the matrices of a scan"),
+      A: matrix && this.#bindMatrices(matrix, rows, this.#spec.matrix === "scalar" ? 1 : width * size),
       F: bind(vector, rows * width, "the vectors of a scan"),
       Y: answer,
       OUT: answer,
@@ -135,6 +142,21 @@ export class AffineScan {
     };
   }
 
+  /** Matrices from that of the first row on; of a scan that continues, kernels reach one row beyond. */
+  #bindMatrices({ buffer, offset = 0 }: Region, rows: number, words: number): Operand {
+    const { continues, reverse } = this.#spec;
+    const what = "the matrices of a scan";
+    if (!continues) return operandOf(this.#machine, { buffer, offset }, rows * words, what);
+    const ahead = reverse ? 0 : words;
+    const { region, base } = operandOf(
+      this.#machine,
+      { buffer, offset: offset - ahead * WORD_BYTES },
+      (rows + 1) * words,
+      what,
+    );
+    return { region, base: base + ahead };
+  }
+
   #allocate(count: number, words: number): Operand {
     const total = this.#spec.batch * count * this.#spec.units * words;
     const buffer = this.#machine.pool.allocate(total * WORD_BYTES, "aggregates of a scan");
@@ -143,7 +165,7 @@ export class AffineScan {
   }
 
   #add({ kernel, arrays, perGroup }: ScanKernel, level: ScanLevel, memory: Arrays, range: ScanParams = {}): void {
-    const { batch, time, stride = time, units, atol = 0, rtol = 0 } = this.#spec;
+    const { batch, time, stride = time, units, adjoint, continues, atol = 0, rtol = 0 } = this.#spec;
     const { rows, chunks, chunkRows } = level;
     const uniform = this.#machine.uniform(packScanParams({
       ...{ batch, units, stride, rows, chunks, chunkRows, atol, rtol },
@@ -152,6 +174,7 @@ export class AffineScan {
       outBase: memory.OUT?.base ?? 0,
       guessBase: memory.GUESS?.base ?? 0,
       startBase: memory.START?.base ?? 0,
+      bare: adjoint && !continues ? 1 : 0,
       ...range,
     }));
     this.#machine.compile(kernel);

@@ -59,16 +59,17 @@ function lanesForm(elements: ScanElements): ScanForm {
 
 function timeForm(elements: ScanElements): ScanForm {
   const make = (phase: "reduce" | "apply"): ScanKernel => {
-    const { sink, matrix, reverse } = elements;
-    const spec = { sink, matrix, reverse, phase };
+    const { sink, matrix, reverse, adjoint = false } = elements;
+    const spec = { sink, matrix, reverse, adjoint, phase };
     return named(timeKernel(spec), timeArrays(spec), 1);
   };
   return { ...spineOf(elements), reduce: () => make("reduce"), apply: () => make("apply") };
 }
 
-function tileForm({ size, layout, reverse }: ScanElements): ScanForm {
+function tileForm({ size, layout, reverse, adjoint = false }: ScanElements): ScanForm {
   const make = (phase: "reduce" | "apply", source: "rows" | "aggregates", start: ScanStart): ScanKernel => {
-    const spec = { size, layout, reverse: reverse && source === "rows", phase, source, start };
+    const rows = source === "rows";
+    const spec = { size, layout, reverse: reverse && rows, adjoint: adjoint && rows, phase, source, start };
     return named(tileKernel(spec), tileArrays(spec), 1);
   };
   return {
@@ -81,8 +82,11 @@ function tileForm({ size, layout, reverse }: ScanElements): ScanForm {
 }
 
 /** The kernel of a wide scan, which has one phase. */
-export function wideForm({ size, layout, reverse }: ScanElements, start: "zeros" | "vector"): ScanKernel {
-  const spec = { size, layout, reverse, start };
+export function wideForm(
+  { size, layout, reverse, adjoint = false }: ScanElements,
+  start: "zeros" | "vector",
+): ScanKernel {
+  const spec = { size, layout, reverse, adjoint, start };
   return named(wideKernel(spec), wideArrays(spec), 1);
 }
 

@@ -13,13 +13,26 @@ export interface ScanPart {
   readonly time: number;
 }
 
-/** Sequences side by side while they fit, else one at a time, else rows of one at a time. */
-export function splitScan(batch: number, time: number, wordsPerRow: number, mostWords: number): ScanPart[] {
-  const most = Math.floor(mostWords / wordsPerRow);
-  if (most === 0) {
+/**
+ * Sequences side by side while they fit, else one at a time, else rows of one at a time; `beside`: rows that the parts of a
+ * sequence need of others.
+ */
+export function splitScan(
+  batch: number,
+  time: number,
+  wordsPerRow: number,
+  mostWords: number,
+  beside = 0,
+): ScanPart[] {
+  const fitting = Math.floor(mostWords / wordsPerRow);
+  const most = fitting >= time ? fitting : fitting - beside;
+  if (most <= 0) {
     throw new DeviceError(
-      `Cannot scan: one step takes ${wordsPerRow * WORD_BYTES} bytes, and a binding of this device about ` +
-        `${mostWords * WORD_BYTES}; use blocks or diagonals instead of dense matrices`,
+      `Cannot scan: ${beside === 0 ? "one step takes" : "two steps take"} ${(1 + beside) * wordsPerRow * WORD_BYTES} ` +
+        `bytes, and a binding of this device about ${
+          mostWords * WORD_BYTES
+        }; use blocks or diagonals instead of dense ` +
+        "matrices",
     );
   }
   const parts: ScanPart[] = [];
@@ -44,13 +57,13 @@ function elementsOf({ monoid, state, block = 1 }: ScanJob): Pick<AffineScanSpec,
   return { matrix: "full", size, units: state / size };
 }
 
-/** `y[t] = a[t] y[t-1] + b[t]`, or backward; what exceeds a binding in parts, the state handed from one to the next. */
+/** A scan as its job says; what exceeds a binding in parts, the state handed from one to the next. */
 export function recordScan(machine: Machine, job: ScanJob): void {
-  const { a, b, h0, out, batch, time, state, reverse } = job;
+  const { a, b, h0, out, batch, time, state, reverse, adjoint = false } = job;
   if (batch * time * state === 0) return;
   const elements = elementsOf(job);
   const matrixWords = elements.matrix === "scalar" ? 1 : state * elements.size;
-  const parts = splitScan(batch, time, Math.max(state, matrixWords), wordsPerBinding(machine));
+  const parts = splitScan(batch, time, Math.max(state, matrixWords), wordsPerBinding(machine), adjoint ? 1 : 0);
   const carry = parts.some(({ firstRow }) => firstRow > 0)
     ? machine.pool.allocate(state * WORD_BYTES, "the state between parts of a scan")
     : undefined;
@@ -68,6 +81,8 @@ export function recordScan(machine: Machine, job: ScanJob): void {
       sink: "recurrence",
       layout: "contiguous",
       reverse,
+      adjoint,
+      continues: adjoint && part.firstRow > 0,
       batch: part.batch,
       time: part.time,
     }, {
