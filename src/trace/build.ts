@@ -68,6 +68,32 @@ export function outer(a: Node, b: Node): Node {
   return a.trace.node("outer", [a, b], [a.size, b.size]);
 }
 
+/** `out[i, j] = Σ_k a[i, k] b[k, j]`; where an axis is 1 it is a product with a vector. */
+export function matmul(a: Node, b: Node): Node {
+  const [m, inner, n] = [a.shape[0]!, a.shape[1]!, b.shape[1]!];
+  if (inner === 1) return outer(reshape(a, [m]), reshape(b, [n]));
+  if (n === 1) return reshape(matvec(a, reshape(b, [inner])), [m, 1]);
+  if (m === 1) return reshape(matvecTransposed(b, reshape(a, [inner])), [1, n]);
+  return a.trace.node("matmul", [a, b], [m, n]);
+}
+
+/** `out[i, j] = a[j, i]` */
+export function transpose(a: Node): Node {
+  const [m, n] = a.shape as [number, number];
+  if (m === 1 || n === 1) return reshape(a, [n, m]);
+  if (a.op === "transpose") return a.args[0]!;
+  if (a.op === "broadcast") return broadcast(a.args[0]!, [n, m]);
+  if (a.op === "outer") return outer(a.args[1]!, a.args[0]!);
+  return a.trace.node("transpose", [a], [n, m]);
+}
+
+/** x of `a x = b`, b and x `[n]` or `[n, m]`; NaN where a is singular. */
+export function solve(a: Node, b: Node): Node {
+  if (a.size > 1) return a.trace.node("solve", [a, b], b.shape);
+  const pivot = reshape(a, []);
+  return div(b, where(pivot, pivot, a.trace.constant(NaN)));
+}
+
 /** The sum of all elements, a scalar. */
 export function sum(a: Node): Node {
   if (a.shape.length === 0) return a;

@@ -132,8 +132,8 @@ export function createTileDialect(constant: PlaceConstant, options: TileOptions)
 }
 
 /**
- * WGSL in which one invocation evaluates element `u` of a function whose every value has an element for it: vectors become
- * scalars. `mixes` tells afterwards that the function is not of that kind, and the code of no use.
+ * WGSL in which one invocation evaluates element `u` of a function whose every value has an element for it, or only one:
+ * vectors become scalars. `mixes` tells afterwards that the function is not of that kind, and the code of no use.
  */
 export function createChannelDialect(
   constant: PlaceConstant,
@@ -154,8 +154,8 @@ export function createChannelDialect(
       return mixes;
     },
     each(lines, index, count, emit) {
-      if (count !== width) mixes = true;
-      lines.push("{", `let ${index} = u;`);
+      if (count !== width && count !== 1) mixes = true;
+      lines.push("{", `let ${index} = ${count === 1 ? "0u" : "u"};`);
       emit();
       lines.push("}");
     },

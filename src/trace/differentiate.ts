@@ -1,8 +1,8 @@
 import type { Node, Trace } from "./graph.ts";
 import { topological } from "./graph.ts";
 import { addMaybe, ELEMENTWISE, isElementwise } from "./elementwise.ts";
-import { broadcast, concat, div, elementwise, matvec, matvecTransposed, mul } from "./build.ts";
-import { outer, pad, reshape, slice, sum, zeros } from "./build.ts";
+import { broadcast, concat, div, elementwise, matmul, matvec, matvecTransposed, mul, neg } from "./build.ts";
+import { outer, pad, reshape, slice, solve, sum, transpose, zeros } from "./build.ts";
 
 /** Where `v` attains its maximum, shared between equals: the derivative of `maximum`. */
 function maximumWeights(v: Node, out: Node): Node {
@@ -30,6 +30,15 @@ function tangentOf(node: Node, tangents: readonly (Node | null)[]): Node | null 
     case "outer": {
       const apply = node.op === "matvec" ? matvec : node.op === "outer" ? outer : matvecTransposed;
       return addMaybe(da && apply(da, b), db && apply(a, db));
+    }
+    case "matmul":
+      return addMaybe(da && matmul(da, b), db && matmul(a, db));
+    case "transpose":
+      return da && transpose(da);
+    case "solve": {
+      // a dx = db - da x
+      const change = addMaybe(db, da && neg(b.shape.length === 1 ? matvec(da, node) : matmul(da, node)));
+      return change && solve(a, change);
     }
     case "sum":
       return da && sum(da);
@@ -80,6 +89,15 @@ function cotangentOf(node: Node, i: number, g: Node): Node | null {
       return i === 0 ? outer(b, g) : matvec(a, g);
     case "outer":
       return i === 0 ? matvec(g, b) : matvecTransposed(g, a);
+    case "matmul":
+      return i === 0 ? matmul(g, transpose(b)) : matmul(transpose(a), g);
+    case "transpose":
+      return transpose(g);
+    case "solve": {
+      const change = solve(transpose(a), g);
+      if (i === 1) return change;
+      return neg(b.shape.length === 1 ? outer(change, node) : matmul(change, transpose(node)));
+    }
     case "sum":
       return broadcast(g, a.shape);
     case "maximum":

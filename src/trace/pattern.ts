@@ -1,4 +1,4 @@
-import type { Node } from "./graph.ts";
+import type { Node, Op } from "./graph.ts";
 import { topological } from "./graph.ts";
 import { ELEMENTWISE, isElementwise } from "./elementwise.ts";
 
@@ -21,6 +21,17 @@ interface Dependence {
 
 /** Above this many words per node, all its elements share one row of bits: still sound, less sharp. */
 const MAX_WORDS = 1 << 22;
+
+/** Operations of which every element may depend on every element of every argument. */
+const MIXING: ReadonlySet<Op> = new Set<Op>([
+  ...["matvec", "matvecTransposed", "outer", "matmul", "solve", "sum", "maximum", "columns"] as const,
+]);
+
+/** The place in its argument of element `i` of a transpose. */
+function transposed({ shape }: Node, i: number): number {
+  const [rows, columns] = shape as [number, number];
+  return (i % columns) * rows + Math.floor(i / columns);
+}
 
 /**
  * Proves where `∂output/∂variable` can be non-zero, element by element, by following the graph. With `direct` only
@@ -51,7 +62,7 @@ export function provePattern(output: Node, variable: Node, direct = false): Stru
         ELEMENTWISE[node.op].scale(i, node.trace.constant(1), node.args, node) === null;
       return dead ? null : known.get(arg)!;
     });
-    const mixing = ["matvec", "matvecTransposed", "outer", "sum", "maximum", "columns"].includes(node.op);
+    const mixing = MIXING.has(node.op);
     if (args.every((arg) => arg === null) || (direct && mixing)) {
       known.set(node, null);
       continue;
@@ -73,6 +84,7 @@ export function provePattern(output: Node, variable: Node, direct = false): Stru
           else if (node.op === "concat" && i < length) join(result, offset + i, arg, i);
           else if (node.op === "pad" && i < length) join(result, start + i * stride, arg, i);
           else if (node.op === "broadcast") join(result, i, arg, 0);
+          else if (node.op === "transpose") join(result, i, arg, transposed(node, i));
           else if (isElementwise(node.op) || node.op === "reshape") join(result, i, arg, i);
         }
       }

@@ -1,4 +1,4 @@
-/** Where the elements of a value are to be read. */
+/** Where the elements of a value are to be read. Choices of places are WGSL. */
 export type Place =
   /** `name[base + first + stride i]` */
   | {
@@ -7,6 +7,8 @@ export type Place =
     readonly base: string;
     readonly first: number;
     readonly stride: number;
+    /** Where `test` holds, another place is read. */
+    readonly unless?: { readonly test: string; readonly place: Place };
   }
   /** One expression for each element. */
   | { readonly kind: "locals"; readonly texts: readonly string[] }
@@ -28,7 +30,8 @@ export function read(place: Place, i: number | string): string {
   if (typeof i === "number") first += stride * i;
   else moving = stride === 1 ? i : `${stride} * (${i})`;
   const terms = [base, moving, first === 0 ? "" : String(first)].filter((term) => term !== "");
-  return `${name}[${terms.join(" + ") || "0"}]`;
+  const text = `${name}[${terms.join(" + ") || "0"}]`;
+  return place.unless === undefined ? text : `select(${text}, ${read(place.unless.place, i)}, ${place.unless.test})`;
 }
 
 /** Whether element i may be read with an index known only at run time. */

@@ -4,6 +4,7 @@ import { isElementwise } from "./elementwise.ts";
 import type { Dialect } from "./dialect.ts";
 import { type Place, read } from "./places.ts";
 import { emitBlocks } from "./print_blocks.ts";
+import { emitSmallMatrix } from "./print_matrices.ts";
 
 /** How a value comes to be: which statements, and in which phase of its stage. */
 type Role = "constant" | "view" | "local" | "loop" | "block";
@@ -94,7 +95,11 @@ function viewPlace(node: Node, base: Place): Place {
   const { start = 0, stride = 1 } = node.attributes;
   if (node.op === "broadcast") return { kind: "same", text: read(base, 0) };
   if (node.op === "reshape" || base.kind === "same") return base;
-  if (base.kind === "memory") return { ...base, first: base.first + base.stride * start, stride: base.stride * stride };
+  if (base.kind === "memory") {
+    const { unless } = base;
+    const view = { ...base, first: base.first + base.stride * start, stride: base.stride * stride };
+    return unless === undefined ? view : { ...view, unless: { ...unless, place: viewPlace(node, unless.place) } };
+  }
   return { kind: "locals", texts: Array.from({ length: node.size }, (_, i) => base.texts[start + i * stride]!) };
 }
 
@@ -106,6 +111,10 @@ function emitLocal(node: Node, places: ReadonlyMap<Node, Place>, lines: string[]
   const { start = 0, stride = 1 } = node.attributes;
   let texts: string[];
   switch (node.op) {
+    case "matmul":
+    case "transpose":
+    case "solve":
+      return emitSmallMatrix(node, node.args.map((_, k) => all(k)), lines, dialect);
     case "concat":
       return { kind: "locals", texts: args.flatMap((_, k) => all(k)) };
     case "pad": {

@@ -2,6 +2,7 @@ import { dependents, type Node } from "./graph.ts";
 import type { Dialect } from "./dialect.ts";
 import { isIndexable, type Place, read } from "./places.ts";
 import { printCode } from "./print.ts";
+import { emitMatmul, emitSolve, emitTranspose } from "./print_matrices.ts";
 import { emitMatvec, emitMatvecTransposed } from "./print_products.ts";
 
 /** Products and reductions; products with the same matrix share one pass over it. */
@@ -29,22 +30,43 @@ export function emitBlocks(nodes: readonly Node[], places: Map<Node, Place>, lin
   }
 }
 
+/** Longer reductions are shared by lanes. */
+const ALONE = 64;
+
 /** The sum or maximum of all elements; lanes that share the work hand it on through scratch memory. */
 function emitReduction(node: Node, a: Place, lines: string[], dialect: Dialect): Place {
   const name = `v${node.id}`;
   const sum = node.op === "sum";
-  const next = sum ? `${name} + ${read(a, "k")}` : dialect.element("max", [name, read(a, "k")]);
-  const fold = (): void => {
-    lines.push(dialect.variable(name, sum ? dialect.literal(0)! : read(a, 0)));
-    dialect.repeat(lines, "k", node.args[0]!.size, () => lines.push(`${name} = ${next};`));
+  const count = node.args[0]!.size;
+  const next = (text: string): string =>
+    `${name} = ${sum ? `${name} + ${text}` : dialect.element("max", [name, text])};`;
+  const fold = (from: Place, size: number): void => {
+    lines.push(dialect.variable(name, sum ? dialect.literal(0)! : read(from, 0)));
+    dialect.repeat(lines, "k", size, () => lines.push(next(read(from, "k"))));
   };
   if (!dialect.cooperative) {
-    fold();
+    fold(a, count);
     return { kind: "same", text: name };
+  }
+  let [from, size] = [a, count];
+  if (count > ALONE) {
+    // Each of about √n lanes takes every so many elements, neighbours neighbouring ones.
+    size = Math.ceil(Math.sqrt(count));
+    from = dialect.scratch(size);
+    const whole = Math.floor(count / size);
+    dialect.each(lines, "i", size, () => {
+      lines.push(dialect.variable(name, read(a, "i")));
+      dialect.repeat(lines, "k", whole - 1, () => lines.push(next(read(a, `(k + 1) * ${size} + i`))));
+      if (whole * size < count) {
+        lines.push(`if (i < ${count - whole * size}) { ${next(read(a, `${whole * size} + i`))} }`);
+      }
+      lines.push(`${read(from, "i")} = ${name};`);
+    });
+    dialect.sync(lines);
   }
   const out = dialect.scratch(1);
   dialect.each(lines, "i", 1, () => {
-    fold();
+    fold(from, size);
     lines.push(`${read(out, 0)} = ${name};`);
   });
   return out;
@@ -120,7 +142,10 @@ function emitBlock(
   const [a, b] = args as [Place, Place];
   if (node.op === "sum" || node.op === "maximum") return emitReduction(node, a, lines, dialect);
   const out = dialect.scratch(node.size) as Place & { kind: "memory" };
-  if (node.op === "outer") emitOuter(node, a, b, out, lines, dialect);
+  if (node.op === "matmul") emitMatmul(node, a, b, out, lines, dialect);
+  else if (node.op === "transpose") emitTranspose(node, a, out, lines, dialect);
+  else if (node.op === "solve") emitSolve(node, a, b, out, lines, dialect);
+  else if (node.op === "outer") emitOuter(node, a, b, out, lines, dialect);
   else if (node.op === "pad") emitPad(node, a, out, lines, dialect);
   else if (node.op === "columns") emitColumns(node, places, out, lines, dialect);
   else if (node.op === "concat") {
@@ -146,6 +171,7 @@ function emitEach(
   else dialect.each(lines, index, size, () => emit(index));
 }
 
-function emitCopy(from: Place, size: number, to: Place, lines: string[], dialect: Dialect): void {
+/** Statements that copy the first `size` elements. */
+export function emitCopy(from: Place, size: number, to: Place, lines: string[], dialect: Dialect): void {
   emitEach(from, size, "i", lines, dialect, (i) => lines.push(`${read(to, i)} = ${read(from, i)};`));
 }

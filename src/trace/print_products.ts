@@ -85,7 +85,7 @@ export function emitMatvec(
 }
 
 /** A sum as a balanced tree: shorter chains of dependent additions, and smaller rounding errors. */
-function balanced(terms: readonly string[]): string {
+export function balanced(terms: readonly string[]): string {
   if (terms.length <= 2) return terms.join(" + ");
   const half = Math.ceil(terms.length / 2);
   return `(${balanced(terms.slice(0, half))}) + (${balanced(terms.slice(half))})`;

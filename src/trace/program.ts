@@ -96,12 +96,19 @@ export function traceStep(spec: TraceSpec): StepProgram {
         "use it inside only, and outside the value that the gradient is taken at",
       );
     }
-    const tangent = jvp([output], new Map([[h, delta]]))[0]!;
-    const affine = (tangent === null || !topological([tangent]).includes(h)) && isSmooth(output, h);
-    const structure = provePattern(output, h);
-    const units = provePattern(output, h, true);
-    return { name, trace, state, input, params, h, x, t, output, delta, tangent, structure, units, affine };
+    return analyseStep({ name, trace, state, input, params, h, x, t, output, delta });
   });
+}
+
+/** What a traced step is known by. */
+type TracedStep = Omit<StepProgram, "tangent" | "structure" | "units" | "affine">;
+
+/** Derives from a graph what engines need beside it. */
+export function analyseStep(step: TracedStep): StepProgram {
+  const { h, output, delta } = step;
+  const tangent = jvp([output], new Map([[h, delta]]))[0]!;
+  const affine = (tangent === null || !topological([tangent]).includes(h)) && isSmooth(output, h);
+  return { ...step, tangent, structure: provePattern(output, h), units: provePattern(output, h, true), affine };
 }
 
 /** What a step returned instead of a symbol. */

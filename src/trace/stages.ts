@@ -18,17 +18,23 @@ export interface Stages {
   readonly hoistedSize: number;
 }
 
+/** What a value depends on: parameters alone, the row too, or what the caller gives at each evaluation. */
+export type Level = 0 | 1 | 2;
+
 /**
  * Hoisting: splits what `outputs` need by what it depends on. Views of leaves and constants stay where they are; all else
  * that is free of h and δ is computed ahead, at the edge where it is used.
  */
 export function hoist(outputs: readonly Node[], { h, delta, x, t }: StepProgram): Stages {
-  const level = new Map<Node, 0 | 1 | 2>();
-  const order = topological(outputs);
+  return hoistAhead(outputs, (node) => node === h || node === delta ? 2 : node === x || node === t ? 1 : undefined);
+}
+
+/** The same by the levels of leaves, and of other values that are there already; a leaf without one is a parameter. */
+export function hoistAhead(outputs: readonly Node[], levelOf: (node: Node) => Level | undefined): Stages {
+  const level = new Map<Node, Level>();
+  const order = topological(outputs, (node) => levelOf(node) !== undefined);
   for (const node of order) {
-    if (node === h || node === delta) level.set(node, 2);
-    else if (node === x || node === t) level.set(node, 1);
-    else level.set(node, Math.max(0, ...node.args.map((arg) => level.get(arg)!)) as 0 | 1 | 2);
+    level.set(node, levelOf(node) ?? Math.max(0, ...node.args.map((arg) => level.get(arg)!)) as Level);
   }
   const hoisted = new Set<Node>();
   const shared = new Set<Node>();
@@ -42,7 +48,9 @@ export function hoist(outputs: readonly Node[], { h, delta, x, t }: StepProgram)
     else (own === 1 ? hoisted : shared).add(node);
   };
   for (const output of outputs) visit(output, 2);
-  for (const node of order) if (level.get(node) === 2) node.args.forEach((arg) => visit(arg, 2));
+  for (const node of order) {
+    if (level.get(node) === 2 && levelOf(node) === undefined) node.args.forEach((arg) => visit(arg, 2));
+  }
   for (const node of topological([...hoisted])) {
     if (level.get(node) === 1) node.args.forEach((arg) => visit(arg, 1));
   }

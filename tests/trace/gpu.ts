@@ -1,6 +1,7 @@
 // Running what cervid printed to WGSL, in both dialects, on a WebGPU device.
 
-import { emitEvaluate, LANE_ROWS } from "../../kernels/evaluate.ts";
+import { emitEvaluate } from "../../kernels/evaluate.ts";
+import { LANE_ROWS } from "../../kernels/rows.ts";
 import { locateRow, packInfo } from "../../kernels/traced.ts";
 import { defineStep, type Shape } from "../../mod.ts";
 import type { Machine } from "../../src/engine/webgpu/machine.ts";

@@ -16,7 +16,7 @@ import {
 } from "../../mod.ts";
 
 const { add, broadcast, concat, constant, dot, grad, matvec, matvecTransposed, mul, outer, relu, reshape, slice } = ops;
-const { maximum, mean, sum, where } = ops;
+const { matmul, maximum, mean, sum, transpose, where } = ops;
 
 /** What a mistaken program takes a value for: types would refuse it. */
 const as = <T>(value: unknown): T => value as T;
@@ -95,6 +95,17 @@ row("matvec swapped", ["argument 2 of matvec() must be a vector, got shape (3, 3
 row("matvecTransposed", ["vector of shape (2,)", "rows are as many"], ({ x, p }) => matvecTransposed(p.w!, x));
 row("dot", ["dot() cannot combine shapes (3,) and (2,)", "equal length"], ({ h, x }) => dot(h, x));
 row("outer", ["argument 2 of outer() must be a vector", "reshape it"], ({ h, p }) => outer(h, p.w!));
+row("matmul", ["matmul() cannot multiply shapes (3, 3) and (2, 1)", "columns of the first"], ({ x, p }) => {
+  return matmul(p.w!, reshape(x, [2, 1]));
+});
+row("matmul of a vector", ["argument 2 of matmul() must be a matrix, got shape (3,)"], ({ h, p }) => matmul(p.w!, h));
+row("transpose of a vector", ["argument 1 of transpose() must be a matrix", "reshape(v, [n, 1])"], ({ h }) => {
+  return transpose(h);
+});
+row("solve of a vector", ["argument 1 of solve() must be a matrix, got shape (3,)"], ({ h }) => ops.solve(h, h));
+row("solve for too little", ["a system of shape (3, 3) for (2,)", "as many rows"], ({ x, p }) => ops.solve(p.w!, x));
+row("solve for a scalar", ["a system of shape (3, 3) for ()"], ({ p }) => ops.solve(p.w!, p.k!));
+row("solve of no square", ["a system of shape (1, 3) for (3,)", "square"], ({ h }) => ops.solve(reshape(h, [1, 3]), h));
 row("slice beyond", ["elements 2 to 4 of a vector of 3", "0 <= start < end <= length"], ({ h }) => slice(h, 2, 4));
 row("slice before", ["elements -1 to 2"], ({ h }) => slice(h, -1, 2));
 row("slice of nothing", ["elements 1 to 1"], ({ h }) => slice(h, 1, 1));

@@ -55,6 +55,24 @@ function product(matrix: Sym, vector: Operand, transposed: boolean): Value {
   return value(out);
 }
 
+/** x of `a x = b` by the method of Gauss and Jordan: every row is freed of every other unknown. */
+function solution(a: Sym, b: Operand): Value {
+  const n = a.shape[0]!;
+  const width = numbers(b).length / n;
+  const rows = Array.from({ length: n }, (_, i) => [
+    ...numbers(a).slice(i * n, (i + 1) * n),
+    ...numbers(b).slice(i * width, (i + 1) * width),
+  ]);
+  for (let k = 0; k < n; k++) {
+    const rest = rows.slice(k).map((row) => Math.abs(row[k]!));
+    const top = k + rest.indexOf(Math.max(...rest));
+    [rows[k], rows[top]] = [rows[top]!, rows[k]!];
+    rows[k] = rows[k]!.map((entry) => entry / rows[k]![k]!);
+    rows.forEach((row, i) => i === k || (rows[i] = row.map((entry, j) => entry - row[k]! * rows[k]![j]!)));
+  }
+  return value(rows.flatMap((row) => row.slice(n)), lift(b).shape);
+}
+
 const total = (data: readonly number[]): number => data.reduce((sum, x) => sum + x, 0);
 const larger = (x: number, y: number): number => x !== x || y !== y ? NaN : x > y ? x : y;
 const logistic = (x: number): number => x < 0 ? Math.exp(x) / (1 + Math.exp(x)) : 1 / (1 + Math.exp(-x));
@@ -93,6 +111,17 @@ export const REFERENCE: Vocabulary = {
   matvecTransposed: (matrix, vector) => product(matrix, vector, true),
   outer: (a, b) =>
     value(numbers(a).flatMap((x) => numbers(b).map((y) => x * y)), [numbers(a).length, numbers(b).length]),
+  matmul(a, b) {
+    const [m, inner, n] = [a.shape[0]!, a.shape[1]!, b.shape[1]!];
+    const row = (i: number): Value => value(numbers(a).slice(i * inner, (i + 1) * inner));
+    return value(Array.from({ length: m }, (_, i) => product(b, row(i), true).data).flat(), [m, n]);
+  },
+  transpose({ shape, ...a }) {
+    const [m, n] = shape as [number, number];
+    const { data } = a as Value;
+    return value(Array.from({ length: m * n }, (_, e) => data[(e % m) * n + Math.floor(e / m)]!), [n, m]);
+  },
+  solve: solution,
   dot: (a, b) => value([total(numbers(a).map((x, i) => x * numbers(b)[i]!))], []),
   sum: (a) => value([total(numbers(a))], []),
   mean: (a) => value([total(numbers(a)) / numbers(a).length], []),

@@ -53,6 +53,19 @@ const sums = { sums: true };
 const positive = { range: [0.3, 2.3] } as const;
 const ramp = (n: number): number[] => Array.from({ length: n }, (_, i) => i / n - 0.4);
 
+/** A square matrix whose tests do not take long. */
+const few = (n: number): [number, number] => [Math.min(n, 5), Math.min(n, 5)];
+
+/** A matrix far from singular whose largest entries stand beside the diagonal: every column needs an exchange of rows. */
+function shifted(o: Vocabulary, a: Sym): Sym {
+  const n = a.shape[0]!;
+  const large = Array.from({ length: n * n }, (_, e) => (Math.floor(e / n) + 1) % n === e % n ? 7 : 0);
+  return o.add(o.mul(0.5, a), o.constant(large, [n, n]));
+}
+
+/** Elimination adds up to n products of entries of size 7. */
+const solved = { ...sums, ulps: 100 };
+
 /** Every export of ops.ts. */
 export const CALLS: Readonly<Record<keyof Vocabulary, readonly Call[]>> = {
   add: binary("add"),
@@ -152,6 +165,59 @@ export const CALLS: Readonly<Record<keyof Vocabulary, readonly Call[]>> = {
     },
   ],
   outer: [{ label: "outer", call: (o, _, a, b) => o.outer(a, b), shapes: (n) => [[n], [n + 2]] }],
+  matmul: [
+    { label: "matmul", call: (o, _, a, b) => o.matmul(a, b), shapes: (n) => [[2, 2 * n], [2 * n, 3]], ...sums },
+    { label: "matmul, square", call: (o, _, a, b) => o.matmul(a, b), shapes: (n) => [few(n), few(n)], ...sums },
+    {
+      label: "matmul with a column, a row, and of one inner element",
+      call: (o, n, a, b, c) => o.matmul(o.matmul(o.matmul(c, a), b), o.matmul(o.constant(ramp(n), [1, n]), a)),
+      shapes: (n) => [[n, 1], [1, 1], [1, n]],
+      ...sums,
+    },
+    {
+      label: "matmul of what has no memory",
+      call: (o, n, a, b) =>
+        o.matmul(o.broadcast(a, [3, n]), o.matmul(o.reshape(b, [n, 2]), o.constant(ramp(4), [2, 2]))),
+      shapes: (n) => [[], [2 * n]],
+      ...sums,
+    },
+  ],
+  transpose: [
+    { label: "transpose", call: (o, _, a) => o.transpose(a), shapes: (n) => [[n, 2]] },
+    {
+      label: "transpose of a transpose",
+      call: (o, _, a) => o.transpose(o.sin(o.transpose(a))),
+      shapes: (n) => [[3, n]],
+    },
+    {
+      label: "transposes in a product",
+      call: (o, _, a, b) =>
+        o.matmul(o.transpose(o.outer(a, b)), o.transpose(o.matmul(o.transpose(o.outer(b, b)), o.outer(b, a)))),
+      shapes: (n) => [[Math.min(n, 4)], [3]],
+      ...sums,
+    },
+  ],
+  solve: [
+    {
+      label: "solve for a vector",
+      call: (o, _, a, b) => o.solve(shifted(o, a), b),
+      shapes: (n) => [few(n), [few(n)[0]!]],
+      ...solved,
+    },
+    {
+      label: "solve for a matrix",
+      call: (o, _, a, b) => o.solve(shifted(o, a), b),
+      shapes: (n) => [few(n), [few(n)[0]!, 3]],
+      ...solved,
+    },
+    { label: "solve two", call: (o, _, a, b) => o.solve(shifted(o, a), b), shapes: () => [[2, 2], [2, 2]], ...solved },
+    {
+      label: "solve with a shared matrix",
+      call: (o, _, a, b, c) => o.solve(shifted(o, a), o.add(b, o.solve(shifted(o, a), c))),
+      shapes: (n) => [few(n), [few(n)[0]!], [few(n)[0]!]],
+      ...solved,
+    },
+  ],
   dot: [{ label: "dot", call: (o, _, a, b) => o.dot(a, b), shapes: (n) => [[n], [n]], ...sums }],
   sum: [
     ...unary("sum", sums),
