@@ -58,6 +58,23 @@ export interface ScanJob {
   readonly adjoint?: boolean;
 }
 
+/**
+ * The inclusive scan `out[t] = e[0] ∘ e[1] ∘ ... ∘ e[t]` with an associative operator, `earlier ∘ later`; with `reverse` the
+ * scan of the reversed arrays, reversed: `out[t] = e[T-1] ∘ ... ∘ e[t]`.
+ */
+export interface OperatorScanJob {
+  /** Its inputs are the leaves of the earlier element, then those of the later one; its outputs theirs together. */
+  readonly program: RowProgram;
+  readonly params: readonly Memory[];
+  /** `(B, T, size)` each, in the order of the program's outputs. */
+  readonly inputs: readonly Memory[];
+  /** The same; none of them is an input. */
+  readonly outputs: readonly Memory[];
+  readonly batch: number;
+  readonly time: number;
+  readonly reverse: boolean;
+}
+
 /** Which of the two matrices of a product is stored transposed. */
 export type MatmulForm = "ab" | "abt" | "atb";
 
@@ -81,6 +98,28 @@ export interface ReduceJob {
   readonly outer: number;
   readonly length: number;
   readonly inner: number;
+}
+
+/** `out[n, i] = table[indices[n], i]`, NaN where an index is no row: `(rows, width)` to `(count, width)`. */
+export interface GatherJob {
+  readonly table: Memory;
+  /** u32 or i32 */
+  readonly indices: Memory;
+  readonly out: Memory;
+  readonly rows: number;
+  readonly width: number;
+  readonly count: number;
+}
+
+/** `out[r, i] = Σ from[n, i]` over the n with `indices[n] = r`: the transpose of a gather; what is no row is left out. */
+export interface ScatterAddJob {
+  readonly from: Memory;
+  /** u32 or i32 */
+  readonly indices: Memory;
+  readonly out: Memory;
+  readonly rows: number;
+  readonly width: number;
+  readonly count: number;
 }
 
 /** Where a solve starts from. */
@@ -170,8 +209,11 @@ export interface Engine {
 
   map(job: MapJob): void;
   scan(job: ScanJob): void;
+  scanWith(job: OperatorScanJob): void;
   matmul(job: MatmulJob): void;
   reduce(job: ReduceJob): void;
+  gather(job: GatherJob): void;
+  scatterAdd(job: ScatterAddJob): void;
 
   /** The longest window whose working memory is affordable; a solve may ask for less. */
   affordableWindow(job: Omit<SweepJob, "window" | "ys" | "rule" | "maxSweeps">): number;
@@ -193,7 +235,7 @@ export interface Engine {
   dispose(): Promise<void>;
 }
 
-/** The rows of a strided copy, in elements. */
+/** The rows of a strided copy, in elements; `fromStride` may be negative: rows are read backward. */
 export interface CopyRows {
   readonly fromStart: number;
   readonly fromStride: number;

@@ -1,13 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
-import { defineStep, type Device } from "../../mod.ts";
+import type { Device } from "../../mod.ts";
 import { engineOf } from "../../src/device.ts";
 import type { Memory } from "../../src/engine/engine.ts";
 import { programOf } from "../../src/step.ts";
 import { memoryOf, tensor } from "../../src/tensor.ts";
-import * as ops from "../../src/trace/ops.ts";
-import { assertClose, assertSame, host, numbers, plainProduct } from "../solve/arrays.ts";
+import { assertClose, assertSame, flipped, host, MATMUL_FORMS, numbers, plainProduct } from "../solve/arrays.ts";
 import { MACHINES, PRECISE, testOn } from "../solve/machines.ts";
 import { LOOP_CASES } from "../solve/problems.ts";
+import { rowsOfStep } from "./map_support.ts";
 
 const on = (device: Device, values: Iterable<number>): Memory => {
   const data = Float64Array.from(values);
@@ -25,8 +25,11 @@ testOn(MACHINES, "map: f(h, x[t]; p, t) for all t at one state per sequence", as
       const leaf = path.split(".").reduce<unknown>((tree, key) => (tree as Record<string, unknown>)[key], params);
       return on(device, (leaf as { data: Float64Array }).data);
     });
-    const job = { program, params: leaves, h: on(device, h0.data), out, batch, time };
-    engine.map({ ...job, xs: xs === undefined ? null : on(device, xs.data) });
+    const inputs = [h0, ...(xs === undefined ? [] : [xs])].map(({ data }) => ({
+      memory: on(device, data),
+      start: null,
+    }));
+    engine.map({ program: rowsOfStep(program), params: leaves, inputs, outputs: [out], batch, time });
     const expected = Array.from({ length: batch * time }, (_, row) => {
       const b = Math.floor(row / time);
       const x = Array.from(xs?.data.slice(row * input, (row + 1) * input) ?? []);
@@ -37,49 +40,45 @@ testOn(MACHINES, "map: f(h, x[t]; p, t) for all t at one state per sequence", as
   }
 });
 
-testOn(MACHINES, "map: of no steps and of no sequences does nothing", async (device) => {
+testOn(MACHINES, "matmul: a b, a bᵀ and aᵀ b of every shape, against three loops", async (device, { epsilon }) => {
   const engine = engineOf(device);
-  const step = defineStep({ name: "s", state: 2, input: 1, params: {}, step: ({ h, x }) => ops.add(h, x) });
-  for (const [batch, time] of [[2, 0], [0, 3]] as const) {
-    const out = engine.allocate(engine.dtype, 0);
-    const job = {
-      program: programOf(step),
-      params: [],
-      xs: on(device, []),
-      h: on(device, new Float64Array(2 * batch)),
-    };
-    engine.map({ ...job, out, batch, time });
-    assertEquals((await engine.read(out)).length, 0);
-  }
-});
-
-testOn(MACHINES, "matmul: a b and a bᵀ of every shape, against three loops", async (device, { epsilon }) => {
-  const engine = engineOf(device);
-  const sizes = [[1, 1, 1], [2, 3, 4], [5, 1, 3], [1, 7, 1], [17, 33, 9], [64, 64, 64], [3, 0, 2], [0, 3, 2]] as const;
+  const sizes = [
+    ...[[1, 1, 1], [2, 3, 4], [5, 1, 3], [1, 7, 1], [17, 33, 9], [64, 64, 64], [3, 0, 2], [0, 3, 2]],
+    // Around blocks of 4, of 64 rows and of a depth of 256.
+    ...[[67, 300, 5], [130, 17, 66], [4, 513, 4], [3, 40, 70], [70, 40, 3], [90, 3, 90]],
+  ] as [number, number, number][];
   for (const [rows, inner, columns] of sizes) {
     const a = numbers(rows * inner, 1, 5);
     const b = numbers(inner * columns, 1, 6);
     const expected = plainProduct(a, b, rows, inner, columns);
-    const flipped = b.map((_, e) => b[(e % inner) * columns + Math.floor(e / inner)]!);
-    for (const transposed of [false, true]) {
+    for (const form of MATMUL_FORMS) {
       const out = engine.allocate(engine.dtype, rows * columns);
-      const right = on(device, transposed ? flipped : b);
-      engine.matmul({ a: on(device, a), b: right, out, rows, inner, columns, transposed });
+      const left = on(device, form === "atb" ? flipped(a, rows, inner) : a);
+      const right = on(device, form === "abt" ? flipped(b, inner, columns) : b);
+      engine.matmul({ a: left, b: right, out, rows, inner, columns, form });
       const tolerance = (inner + 1) * epsilon;
-      assertClose(await engine.read(out), expected, tolerance, `${rows} ${inner} ${columns} ${transposed}`);
+      assertClose(await engine.read(out), expected, tolerance, `${rows} ${inner} ${columns} ${form}`);
     }
   }
 });
 
 testOn(PRECISE, "matmul: NaN and Infinity spread as they should", async (device) => {
   const engine = engineOf(device);
-  for (const transposed of [false, true]) {
-    const out = engine.allocate(engine.dtype, 4);
-    const b = transposed ? [1, 0, 0, 1] : [1, 0, 0, 1];
-    const job = { a: on(device, [NaN, 1, Infinity, 2]), b: on(device, b), out, rows: 2, inner: 2, columns: 2 };
-    engine.matmul({ ...job, transposed });
-    // Infinity · 0 is NaN: a product with 0 is no shortcut.
-    assertSame(await engine.read(out), [NaN, NaN, Infinity, NaN], `transposed ${transposed}`);
+  for (const form of MATMUL_FORMS) {
+    for (const size of [2, 40]) {
+      // Times the identity.
+      const a = new Float64Array(size * size);
+      const b = a.map((_, e) => e % (size + 1) === 0 ? 1 : 0);
+      a.set(form === "atb" ? [NaN, Infinity] : [NaN, 1], 0);
+      a.set(form === "atb" ? [1, 2] : [Infinity, 2], size);
+      const out = engine.allocate(engine.dtype, size * size);
+      engine.matmul({ a: on(device, a), b: on(device, b), out, rows: size, inner: size, columns: size, form });
+      const actual = await engine.read(out);
+      const corner = [actual[0]!, actual[1]!, actual[size]!, actual[size + 1]!];
+      // Infinity · 0 is NaN: a product with 0 is no shortcut.
+      assertSame(corner, [NaN, NaN, Infinity, NaN], `${form} of ${size}`);
+      assertSame(actual.slice(2 * size), new Float64Array(size * size - 2 * size), `${form} of ${size}, the rest`);
+    }
   }
 });
 
@@ -138,6 +137,9 @@ testOn(MACHINES, "copy: rows with strides, and nothing outside them", async (dev
     { fromStart: 3, fromStride: 6, toStart: 1, toStride: 4, width: 2, rows: 4 },
     { fromStart: 5, fromStride: 0, toStart: 0, toStride: 3, width: 3, rows: 5 },
     { fromStart: 0, fromStride: 1, toStart: 10, toStride: 1, width: 1, rows: 9 },
+    { fromStart: 22, fromStride: -2, toStart: 0, toStride: 2, width: 2, rows: 12 },
+    { fromStart: 20, fromStride: -3, toStart: 1, toStride: 2, width: 1, rows: 7 },
+    { fromStart: 20, fromStride: -1, toStart: 1, toStride: 2, width: 1, rows: 11 },
     { fromStart: 7, fromStride: 2, toStart: 2, toStride: 2, width: 0, rows: 3 },
     { fromStart: 7, fromStride: 2, toStart: 2, toStride: 2, width: 2, rows: 0 },
   ];

@@ -1,17 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { MAX_TURNS } from "../../kernels/kernel.ts";
-import {
-  planMatmul,
-  planReduction,
-  recordCopy,
-  recordFill,
-  recordMatmul,
-  recordReduce,
-} from "../../src/engine/webgpu/arrays.ts";
+import { planReduction, recordCopy, recordFill, recordReduce } from "../../src/engine/webgpu/arrays.ts";
 import type { Machine } from "../../src/engine/webgpu/machine.ts";
 import type { GpuMemory } from "../../src/engine/webgpu/memory.ts";
+import { planMatmul, recordMatmul } from "../../src/engine/webgpu/products.ts";
 import { openTestMachine, testOnGpu } from "../engine/webgpu/adapter.ts";
-import { assertClose, assertSame, numbers, plainProduct } from "../solve/arrays.ts";
+import { assertClose, assertSame, flipped, MATMUL_FORMS, numbers, plainProduct } from "../solve/arrays.ts";
 
 // Copies, products and reductions on the GPU against plain loops; results between guard words.
 
@@ -98,7 +92,7 @@ testOnGpu("fill: the bits of a word from a place on", async () => {
   await machine.dispose();
 });
 
-testOnGpu("matmul: a b and a bᵀ around the edges of tiles, in bands and slices", async () => {
+testOnGpu("matmul: a b, a bᵀ and aᵀ b around the edges of tiles, in bands and slices", async () => {
   const machine = await openTestMachine();
   const sizes = [
     [1, 1, 1],
@@ -111,25 +105,26 @@ testOnGpu("matmul: a b and a bᵀ around the edges of tiles, in bands and slices
     [64, 64, 64],
     [5, 2100, 3],
     [2, 5000, 70],
+    [33, 3001, 7],
   ] as const;
   for (const bindingBytes of [2 ** 27, 80 * 1024]) {
     for (const [rows, inner, columns] of sizes) {
-      if (4 * inner * columns > bindingBytes) continue;
       narrow(machine, bindingBytes);
       const a = numbers(rows * inner, 1, 5);
       const b = numbers(inner * columns, 1, 6);
       const expected = plainProduct(a, b, rows, inner, columns);
-      const flipped = b.map((_, e) => b[(e % inner) * columns + Math.floor(e / inner)]!);
-      for (const transposed of [false, true]) {
+      for (const form of MATMUL_FORMS) {
+        if (form !== "atb" && 4 * inner * columns > bindingBytes) continue;
         const out = blank(machine, rows * columns);
-        const [left, right] = [upload(machine, a), upload(machine, transposed ? flipped : b)];
-        recordMatmul(machine, { a: left, b: right, out, rows, inner, columns, transposed });
+        const left = upload(machine, form === "atb" ? flipped(a, rows, inner) : a);
+        const right = upload(machine, form === "abt" ? flipped(b, inner, columns) : b);
+        recordMatmul(machine, { a: left, b: right, out, rows, inner, columns, form });
         const tolerance = (inner + 1) * EPSILON;
         assertClose(
           await take(machine, out, left, right),
           expected,
           tolerance,
-          `${rows} ${inner} ${columns} ${transposed}`,
+          `${rows} ${inner} ${columns} ${form}`,
         );
       }
     }
@@ -145,7 +140,7 @@ testOnGpu("matmul: NaN and infinity reach their row and column only", async () =
   const b = Float64Array.from(numbers(inner * columns, 1, 6));
   b[7 * columns + 65] = Infinity;
   const out = blank(machine, rows * columns);
-  const job = { a: upload(machine, a), b: upload(machine, b), out, rows, inner, columns, transposed: false };
+  const job = { a: upload(machine, a), b: upload(machine, b), out, rows, inner, columns, form: "ab" } as const;
   recordMatmul(machine, job);
   const actual = await take(machine, out);
   for (const [e, value] of actual.entries()) {
@@ -160,7 +155,7 @@ testOnGpu("matmul: products that no buffer can hold are refused with the cure", 
   const machine = await openTestMachine();
   narrow(machine, 1024);
   const [a, b, out] = [upload(machine, numbers(400)), upload(machine, numbers(400)), blank(machine, 400)];
-  const job = { a, b, out, rows: 20, inner: 20, columns: 20, transposed: false };
+  const job = { a, b, out, rows: 20, inner: 20, columns: 20, form: "ab" } as const;
   let message = "";
   try {
     recordMatmul(machine, job);

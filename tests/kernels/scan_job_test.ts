@@ -58,12 +58,20 @@ Deno.test("planScan: lanes on channels, on time, on products, on rows", () => {
 });
 
 Deno.test("splitScan: whole sequences, then rows, each once and within the limit", () => {
-  for (
-    const [batch, time, wordsPerRow, most] of [[5, 10, 3, 1000], [5, 10, 3, 100], [3, 10, 3, 10], [2, 7, 9, 9]] as const
-  ) {
+  const table: readonly (readonly [batch: number, time: number, wordsPerRow: number, most: number, beside: number])[] =
+    [
+      [5, 10, 3, 1000, 0],
+      [5, 10, 3, 100, 0],
+      [3, 10, 3, 10, 0],
+      [2, 7, 9, 9, 0],
+      [2, 7, 9, 18, 1],
+      [2, 7, 9, 63, 1],
+    ];
+  for (const [batch, time, wordsPerRow, most, beside] of table) {
     const seen = new Set<number>();
-    for (const part of splitScan(batch, time, wordsPerRow, most)) {
-      assert(part.batch * part.time * wordsPerRow <= most);
+    for (const part of splitScan(batch, time, wordsPerRow, most, beside)) {
+      const rows = part.batch * part.time + (part.firstRow > 0 ? beside : 0);
+      assert(rows * wordsPerRow <= most);
       assert(part.batch === 1 || part.time === time);
       for (let b = part.firstBatch; b < part.firstBatch + part.batch; b++) {
         for (let r = part.firstRow; r < part.firstRow + part.time; r++) {
@@ -78,6 +86,11 @@ Deno.test("splitScan: whole sequences, then rows, each once and within the limit
     () => splitScan(1, 1, 100, 99),
     DeviceError,
     "Cannot scan: one step takes 400 bytes, and a binding of this device about 396; use blocks or diagonals",
+  );
+  assertThrows(
+    () => splitScan(1, 2, 100, 199, 1),
+    DeviceError,
+    "Cannot scan: two steps take 800 bytes, and a binding of this device about 796; use blocks or diagonals",
   );
 });
 
@@ -112,7 +125,15 @@ testOnGpu("recordScan: every monoid, also where nothing fits a binding at once",
   for (const [monoid, state, block] of table) {
     const size = monoid === "dense" ? state : monoid === "block" ? block : 1;
     for (const bindingBytes of [whole, 40_000, 5_000]) {
-      for (const [reverse, withStart] of [[false, true], [true, true], [true, false]] as const) {
+      for (
+        const [reverse, withStart, adjoint] of [
+          [false, true, false],
+          [true, true, false],
+          [true, false, false],
+          [true, false, true],
+          [false, true, true],
+        ] as const
+      ) {
         const time = 600;
         const scan: HostScan = randomScan(
           {
@@ -122,6 +143,7 @@ testOnGpu("recordScan: every monoid, also where nothing fits a binding at once",
             units: state / size,
             layout: "contiguous",
             reverse,
+            adjoint,
             batch: 3,
             time,
           },
@@ -132,10 +154,12 @@ testOnGpu("recordScan: every monoid, also where nothing fits a binding at once",
         const h0 = scan.start === undefined ? null : upload(scan.start);
         const out = upload(new Float32Array(scan.F.length));
         limits.bindingBytes = bindingBytes;
-        recordScan(machine, { monoid, a, b, h0, out, batch: 3, time, state, block, reverse });
+        recordScan(machine, { monoid, a, b, h0, out, batch: 3, time, state, block, reverse, adjoint });
         limits.bindingBytes = whole;
         const ys = new Float32Array(await machine.read(out.buffer, 0, 4 * out.length));
-        const what = `${monoid} ${state}, blocks of ${block}, ${bindingBytes} bytes${reverse ? ", reverse" : ""}`;
+        const what = `${monoid} ${state}, blocks of ${block}, ${bindingBytes} bytes${reverse ? ", reverse" : ""}${
+          adjoint ? ", adjoint" : ""
+        }`;
         assertClose(ys, fold(scan), 64 * 2 ** -23, what);
         for (const memory of [a, b, h0, out]) if (memory !== null) machine.pool.release(memory.buffer);
       }

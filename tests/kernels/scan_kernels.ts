@@ -22,9 +22,11 @@ const FORMS = [
 ] as const;
 
 function elementsOf(sink: ScanElements["sink"]): ScanElements[] {
-  return FORMS.flatMap((form) =>
-    (sink === "recurrence" ? [false, true] : [false]).map((reverse) => ({ ...form, sink, reverse }))
-  );
+  return FORMS.flatMap((form): ScanElements[] => {
+    if (sink !== "recurrence") return [{ ...form, sink, reverse: false }];
+    const adjoints = form.matrix === "identity" ? [false] : [false, true];
+    return [false, true].flatMap((reverse) => adjoints.map((adjoint) => ({ ...form, sink, reverse, adjoint })));
+  });
 }
 
 /** A sweep begins with an update of zero, an error scan with the error of the window before. */
@@ -52,27 +54,28 @@ const spines = FORMS.filter(({ matrix }) => matrix !== "scalar").flatMap(({ matr
   })
 );
 const times = SINKS.flatMap((sink) =>
-  elementsOf(sink).filter(({ size }) => size === 1).flatMap(({ matrix, reverse }) =>
-    PHASES.map((phase) => timeKernel({ sink, matrix, reverse, phase }))
+  elementsOf(sink).filter(({ size }) => size === 1).flatMap(({ matrix, reverse, adjoint = false }) =>
+    PHASES.map((phase) => timeKernel({ sink, matrix, reverse, adjoint, phase }))
   )
 );
 const tiles = [5, 6, 16, 31, TILE_MOST].flatMap((size) =>
   (["rows", "aggregates"] as const).flatMap((source) => {
     const spec = { size, source, layout: size % 2 === 0 ? "strided" : "contiguous", reverse: size === 31 } as const;
-    return [
-      tileKernel({ ...spec, phase: "reduce", start: "zeros" }),
-      ...STARTS.map((start) => tileKernel({ ...spec, phase: "apply", start })),
-    ];
+    return (source === "rows" ? [false, true] : [false]).flatMap((adjoint) => [
+      tileKernel({ ...spec, adjoint, phase: "reduce", start: "zeros" }),
+      ...STARTS.map((start) => tileKernel({ ...spec, adjoint, phase: "apply", start })),
+    ]);
   })
 );
 const wide = [TILE_MOST + 1, WIDE_MOST].flatMap((size) =>
-  (["zeros", "vector"] as const).map((start) => wideKernel({ size, layout: "contiguous", reverse: false, start }))
+  (["zeros", "vector"] as const).flatMap((start) =>
+    [false, true].map((adjoint) => wideKernel({ size, layout: "contiguous", reverse: adjoint, adjoint, start }))
+  )
 );
 const arrays = [
   COPY_KERNEL,
   FILL_KERNEL,
-  matmulKernel(false),
-  matmulKernel(true),
+  ...(["ab", "abt", "atb"] as const).map(matmulKernel),
   ...(["sum", "max", "max-abs"] as const).map(reduceKernel),
 ];
 

@@ -56,14 +56,17 @@ export class Guarded {
 export const channelOf = ({ layout, units, size }: HostScan, u: number, p: number): number =>
   layout === "contiguous" ? u * size + p : u + p * units;
 
-/** Row i of `A[row]` of unit u, applied to v. */
+/** Row i of `A[row]` of unit u, of adjoint scans column i, applied to v. */
 export function linearOf(scan: HostScan, row: number, u: number, i: number, v: ArrayLike<number>): number {
-  const { matrix, size, units, A } = scan;
+  const { matrix, size, units, adjoint, A } = scan;
   if (matrix === "zero") return 0;
   if (matrix === "identity") return v[i]!;
   if (matrix === "scalar") return A![row]! * v[i]!;
   let total = 0;
-  for (let j = 0; j < size; j++) total += A![((row * units + u) * size + i) * size + j]! * v[j]!;
+  for (let j = 0; j < size; j++) {
+    const [m, n] = adjoint ? [j, i] : [i, j];
+    total += A![((row * units + u) * size + m) * size + n]! * v[j]!;
+  }
   return total;
 }
 
@@ -87,9 +90,12 @@ export function randomScan(
   };
 }
 
-/** s[t] = A[t] s[t-1] + F[t] by a fold in double precision; rows that no sequence owns keep `blank`. */
+/**
+ * s[t] = A[t] s[t-1] + F[t] by a fold in double precision, of adjoint scans with the transposed matrix of the row met before;
+ * rows that no sequence owns keep `blank`.
+ */
 export function fold(scan: HostScan, blank: number = NaN): Float64Array {
-  const { batch, time, stride = time, units, size, F, start, reverse } = scan;
+  const { batch, time, stride = time, units, size, F, start, reverse, adjoint } = scan;
   const width = units * size;
   const out = new Float64Array(batch * stride * width).fill(blank);
   for (let b = 0; b < batch; b++) {
@@ -97,7 +103,11 @@ export function fold(scan: HostScan, blank: number = NaN): Float64Array {
       let s = Array.from({ length: size }, (_, p) => start?.[b * width + channelOf(scan, u, p)] ?? 0);
       for (let r = 0; r < time; r++) {
         const row = b * stride + (reverse ? time - 1 - r : r);
-        s = s.map((_, i) => linearOf(scan, row, u, i, s) + F[row * width + channelOf(scan, u, i)]!);
+        const before = reverse ? row + 1 : row - 1;
+        s = s.map((value, i) => {
+          const linear = !adjoint ? linearOf(scan, row, u, i, s) : r === 0 ? value : linearOf(scan, before, u, i, s);
+          return linear + F[row * width + channelOf(scan, u, i)]!;
+        });
         s.forEach((value, p) => out[row * width + channelOf(scan, u, p)] = value);
       }
     }

@@ -7,6 +7,7 @@ import { emitEvaluate } from "../../kernels/evaluate.ts";
 import { emitFold } from "../../kernels/fold.ts";
 import { emitGuess } from "../../kernels/guess.ts";
 import type { Kernel } from "../../kernels/kernel.ts";
+import { emitMap } from "../../kernels/map.ts";
 import { lanesKernel } from "../../kernels/scan_lanes.ts";
 import { emitVerdict } from "../../kernels/verdict.ts";
 
@@ -21,6 +22,28 @@ const KERNELS: readonly Kernel[] = [
   emitVerdict("judge"),
   emitGuess("start", 2),
   emitEvaluate({ name: "f", shape, code, stores: [store], previous: "iterate", skip: true, tile }),
+  emitMap({
+    name: "map of elements",
+    arrays: [{ kind: "step", width: 6 }, { kind: "sequence", width: 9 }, { kind: "parameter", width: 3 }],
+    reads: [
+      { array: 0, offset: 3, shift: 1, start: { array: 1, offset: 0, size: 3 } },
+      { array: 0, offset: 0, shift: -2, start: null },
+      { array: 1, offset: 6, shift: 0, start: null },
+    ],
+    outputs: [3],
+    code: { lines: ["let v = select(A0[x0 + u], A1[s0 + u], outside0) * A2[u] + A1[x2 + u];"], scratch: 0, turns: 0 },
+    stores: [{ output: 0, offset: 0, count: 3, text: "v" }],
+    form: { elements: 3 },
+  }),
+  emitMap({
+    name: "map of tiles",
+    arrays: [{ kind: "step", width: 2 }],
+    reads: [{ array: 0, offset: 0, shift: 0, start: null }],
+    outputs: [2],
+    code: { lines: ["W[w] = A0[x0] * t;"], scratch: 1, turns: 0 },
+    stores: [{ output: 0, offset: 0, count: 2, text: "W[w]" }],
+    form: { tile: { ...tile, scratch: "storage" } },
+  }),
   emitFold({
     name: "fold",
     sink: "update",

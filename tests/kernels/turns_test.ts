@@ -1,18 +1,23 @@
 // Loops: llvmpipe stops silently after 65 535 turns of an invocation, over all its loops. What plans promise is compared
 // with what kernels do, counted by a statement in every loop, and what they promise at large sizes with the bound.
 
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { evaluateTurns } from "../../kernels/evaluate.ts";
 import { MAX_TURNS } from "../../kernels/kernel.ts";
 import { defineStep, elman, gru, lem, lstm, type MethodName, openDevice, solve, type Step } from "../../mod.ts";
+import { engineOf } from "../../src/device.ts";
 import { planChunks } from "../../src/engine/webgpu/dense_plan.ts";
 import { planScan } from "../../src/engine/webgpu/scan_plan.ts";
 import { type StepPlan, stepPlan } from "../../src/engine/webgpu/step_plan.ts";
 import { transitionOf } from "../../src/solve/methods.ts";
 import { programOf } from "../../src/step.ts";
 import * as ops from "../../src/trace/ops.ts";
+import { ROW_CASES } from "../engine/map_cases.ts";
+import { mapJob, runPlain } from "../engine/map_support.ts";
 import { testOnGpu } from "../engine/webgpu/adapter.ts";
 import { host, numbers } from "../solve/arrays.ts";
+import { openCounting } from "./counting.ts";
+import { mapKernels } from "./map_kernels.ts";
 
 const leaky = (state: number): Step =>
   defineStep({
@@ -57,49 +62,6 @@ function planned(step: Step, plan: StepPlan, batch: number, rows: number): Map<s
   return turns;
 }
 
-/** A device that counts the turns of every kernel by name, whatever made the kernel. */
-async function openCounting() {
-  const adapter = (await navigator.gpu.requestAdapter())!;
-  // A kernel may use all 8 storage buffers; the counter is one more.
-  const device = await adapter.requestDevice({ requiredLimits: { maxStorageBuffersPerShaderStage: 9 } });
-  const names: string[] = [];
-  const size = 4 * 256;
-  const counter = device.createBuffer({ size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC });
-  const { createShaderModule, createBindGroupLayout, createBindGroup } = device;
-  device.createShaderModule = ({ label = "", code }) => {
-    const bindings = code.match(/@binding\(/g)!.length;
-    const index = names.push(label) - 1;
-    const count = `{ turns_ += 1u; atomicMax(&TURNS_[${index}], turns_); }`;
-    // The test that ends a loop counts as a turn too: one more before each loop.
-    const counted = code.replace(/(\bfor \([^{]*\) \{)/g, `${count} $1 ${count}`);
-    assert(code.includes("for (") === (counted !== code), label);
-    const head = `@group(0) @binding(${bindings}) var<storage, read_write> TURNS_: array<atomic<u32>>;
-      var<private> turns_: u32;\n`;
-    return createShaderModule.call(device, { label, code: head + counted });
-  };
-  device.createBindGroupLayout = (descriptor) => {
-    const entries = [...descriptor.entries];
-    entries.push({ binding: entries.length, visibility: GPUShaderStage.COMPUTE, buffer: { type: "storage" } });
-    return createBindGroupLayout.call(device, { ...descriptor, entries });
-  };
-  device.createBindGroup = (descriptor) => {
-    const entries = [...descriptor.entries];
-    entries.push({ binding: entries.length, resource: { buffer: counter } });
-    return createBindGroup.call(device, { ...descriptor, entries });
-  };
-  const read = async (): Promise<[name: string, turns: number][]> => {
-    const staging = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-    const encoder = device.createCommandEncoder();
-    encoder.copyBufferToBuffer(counter, 0, staging, 0, size);
-    device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(GPUMapMode.READ);
-    const words = Array.from(new Uint32Array(staging.getMappedRange()));
-    staging.destroy();
-    return names.map((name, i) => [name, words[i]!]);
-  };
-  return { device, read };
-}
-
 testOnGpu("turns: no kernel makes more than its plan says", async () => {
   const seen = new Set<string>();
   for (const [name, step] of STEPS) {
@@ -126,6 +88,35 @@ testOnGpu("turns: no kernel makes more than its plan says", async () => {
   for (const kernel of ["sequential", "dense update reduce", "dense update apply", "dense update", "hoist", "value"]) {
     assert(seen.has(kernel), `${kernel} was not counted: ${[...seen]}`);
   }
+});
+
+testOnGpu("turns: no kernel of a map makes more than its plan says", async () => {
+  const forms = new Set<string>();
+  for (const given of ROW_CASES) {
+    const { device: gpuDevice, read } = await openCounting();
+    const device = await openDevice({ gpuDevice });
+    const engine = engineOf(device);
+    const [batch, time] = [2, 33];
+    engine.map(mapJob(engine, given, runPlain(given, batch, time), batch, time));
+    await engine.read(engine.upload(new Float32Array(1)));
+    const counts = await read();
+    await device.dispose();
+    gpuDevice.destroy();
+    const bounds = new Map<string, number>();
+    for (const { kernel: { name }, turns, spec: { form } } of mapKernels(given, true)) {
+      bounds.set(name, Math.max(turns + 1, bounds.get(name) ?? 0));
+      forms.add("elements" in form ? "elements" : form.tile === null ? "rows" : form.tile.scratch);
+    }
+    let counted = 0;
+    for (const [kernel, turns] of counts) {
+      const bound = bounds.get(kernel);
+      if (bound === undefined) continue;
+      counted++;
+      assert(turns <= bound, `${given.name}: ${kernel} makes ${turns} turns, planned are ${bound}`);
+    }
+    assert(counted > 0, given.name);
+  }
+  assertEquals([...forms].sort(), ["elements", "rows", "storage", "workgroup"]);
 });
 
 Deno.test("turns: no plan exceeds the bound, up to T = 10^7 and B = 10^5", () => {

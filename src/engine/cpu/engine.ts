@@ -3,19 +3,24 @@ import type {
   CopyRows,
   Engine,
   ErrorKind,
+  GatherJob,
   MapJob,
   MatmulJob,
   Memory,
+  OperatorScanJob,
   ReduceJob,
   ScanJob,
+  ScatterAddJob,
   SweepJob,
   SweepRun,
   Verdict,
 } from "../engine.ts";
 import type { StepProgram } from "../../trace/program.ts";
 import type { Transition } from "../../trace/transition.ts";
+import { gather, scatterAdd } from "./gather.ts";
 import { allocateArray, arrayOf } from "./memory.ts";
 import { reduce } from "./arrays.ts";
+import { scanWithOperator } from "./operator_scan.ts";
 import { mapRows } from "./rows.ts";
 import { matmul } from "./products.ts";
 import { scan } from "./scan.ts";
@@ -75,12 +80,24 @@ export class CpuEngine implements Engine {
     scan(job);
   }
 
+  scanWith(job: OperatorScanJob): void {
+    scanWithOperator(job, this.dtype);
+  }
+
   matmul(job: MatmulJob): void {
     matmul(job);
   }
 
   reduce(job: ReduceJob): void {
     reduce(job);
+  }
+
+  gather(job: GatherJob): void {
+    gather(job);
+  }
+
+  scatterAdd(job: ScatterAddJob): void {
+    scatterAdd(job);
   }
 
   affordableWindow(

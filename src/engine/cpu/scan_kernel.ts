@@ -145,9 +145,26 @@ function strips(low: string, high: string, descending: boolean, element: (i: str
   ];
 }
 
+/**
+ * A loop over `count` rows, `ROWS` a turn, in the direction of the scan: reads that go backward from block to block but
+ * forward within each cost three times as much.
+ */
+function overRows(count: number, reverse: boolean, i: string, turn: (rows: number) => string[]): string[] {
+  const whole = count - count % ROWS;
+  const loop = (from: number, to: number, rows: number): string[] => {
+    if (from === to) return [];
+    const head = reverse
+      ? `for (let ${i} = ${to - rows}; ${i} >= ${from}; ${i} -= ${rows}) {`
+      : `for (let ${i} = ${from}; ${i} < ${to}; ${i} += ${rows}) {`;
+    return [head, ...turn(rows), "}"];
+  };
+  const loops = [loop(0, whole, ROWS), loop(whole, count, 1)];
+  return (reverse ? loops.reverse() : loops).flat();
+}
+
 /** Blocks side by side; one block is the dense case. */
 function blockBody(spec: FoldSpec): string[] {
-  const { size, adjoint } = spec;
+  const { size, reverse, adjoint } = spec;
   const block = adjoint
     ? size <= COLUMN_MOST ? expressions(spec) : columnSums(spec)
     : size <= ROW_MOST
@@ -156,7 +173,7 @@ function blockBody(spec: FoldSpec): string[] {
   return [
     adjoint ? "let B = Y, p = q; q += dq;" : "let B = H, p = h;",
     `for (let r = ${adjoint ? 1 : 0}; r < time; r++) {`,
-    `for (let u = 0; u < units; u++) {`,
+    reverse ? "for (let u = units - 1; u >= 0; u--) {" : "for (let u = 0; u < units; u++) {",
     `const f = q + u * ${size}, v = p + u * ${size}, m = g + u * ${size * size};`,
     ...block,
     "}",
@@ -167,48 +184,40 @@ function blockBody(spec: FoldSpec): string[] {
 
 /** The unit's state in local names, each component one expression. */
 function expressions(spec: FoldSpec): string[] {
-  const { size, adjoint } = spec;
+  const { size, reverse, adjoint } = spec;
   const terms = sum(size, (j) => `A[e + ${entry(spec, 0, j)}] * w${j}`);
+  const loop = reverse ? `for (let i = ${size - 1}; i >= 0; i--) {` : `for (let i = 0; i < ${size}; i++) {`;
   return [
     ...list(size, (j) => `const w${j} = B[v + ${j}];`),
-    `for (let i = 0, e = m; i < ${size}; i++, e += ${adjoint ? 1 : size}) Y[f + i] = F[f + i] + ${terms};`,
+    loop,
+    `const e = m + ${adjoint ? "i" : `i * ${size}`};`,
+    `Y[f + i] = F[f + i] + ${terms};`,
+    "}",
   ];
 }
 
 /** Several rows of A at a time: each component of the state is read once for all of them. */
-function rowSums({ size }: FoldSpec): string[] {
-  const turn = (rows: number): string[] => [
+function rowSums({ size, reverse }: FoldSpec): string[] {
+  return overRows(size, reverse, "i", (rows) => [
     `let ${list(rows, (k) => `t${k} = F[f + i + ${k}]`).join(", ")};`,
     `for (let j = 0, e = m + i * ${size}; j < ${size}; j++, e++) {`,
     "const w = B[v + j];",
     ...list(rows, (k) => `t${k} += A[e + ${k * size}] * w;`),
     "}",
     ...list(rows, (k) => `Y[f + i + ${k}] = t${k};`),
-  ];
-  const whole = size - size % ROWS;
-  return [
-    `for (let i = 0; i < ${whole}; i += ${ROWS}) {`,
-    ...turn(ROWS),
-    "}",
-    ...(whole < size ? [`for (let i = ${whole}; i < ${size}; i++) {`, ...turn(1), "}"] : []),
-  ];
+  ]);
 }
 
 /** Aᵀ v by the rows of A, several at a time: memory is read in order. */
-function columnSums({ size }: FoldSpec): string[] {
-  const turn = (rows: number): string[] => [
-    ...list(rows, (k) => `const w${k} = B[v + j + ${k}];`),
-    `for (let i = 0, e = m + j * ${size}; i < ${size}; i++, e++) {`,
-    `W[i] += ${sum(rows, (k) => `A[e + ${k * size}] * w${k}`)};`,
-    "}",
-  ];
-  const whole = size - size % ROWS;
+function columnSums({ size, reverse }: FoldSpec): string[] {
   return [
     `for (let i = 0; i < ${size}; i++) W[i] = F[f + i];`,
-    `for (let j = 0; j < ${whole}; j += ${ROWS}) {`,
-    ...turn(ROWS),
-    "}",
-    ...(whole < size ? [`for (let j = ${whole}; j < ${size}; j++) {`, ...turn(1), "}"] : []),
+    ...overRows(size, reverse, "j", (rows) => [
+      ...list(rows, (k) => `const w${k} = B[v + j + ${k}];`),
+      `for (let i = 0, e = m + j * ${size}; i < ${size}; i++, e++) {`,
+      `W[i] += ${sum(rows, (k) => `A[e + ${k * size}] * w${k}`)};`,
+      "}",
+    ]),
     `for (let i = 0; i < ${size}; i++) Y[f + i] = W[i];`,
   ];
 }

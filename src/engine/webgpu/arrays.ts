@@ -49,7 +49,7 @@ export function recordCopy(machine: Machine, from: Memory, to: Memory, rows: Cop
     return copyRow(machine, source, fromStart, target, toStart, width * rows.rows);
   }
   const most = wordsPerBinding(machine);
-  const stride = Math.max(fromStride, toStride, 1);
+  const stride = Math.max(Math.abs(fromStride), toStride, 1);
   // The span of n rows is (n - 1) stride + width.
   const atOnce = Math.floor((most - width) / stride) + 1;
   if (rows.rows <= FEW_ROWS || atOnce <= FEW_ROWS) {
@@ -60,10 +60,13 @@ export function recordCopy(machine: Machine, from: Memory, to: Memory, rows: Cop
   }
   for (let done = 0; done < rows.rows; done += atOnce) {
     const count = Math.min(atOnce, rows.rows - done);
-    const span = (stride: number): number => (count - 1) * stride + width;
-    const read = operandOf(machine, regionAt(source, fromStart + done * fromStride), span(fromStride), "an array");
+    const span = (stride: number): number => (count - 1) * Math.abs(stride) + width;
+    // Rows that are read backward begin at the end of what is bound.
+    const before = fromStride < 0 ? (count - 1) * -fromStride : 0;
+    const first = fromStart + done * fromStride - before;
+    const read = operandOf(machine, regionAt(source, first), span(fromStride), "an array");
     const write = operandOf(machine, regionAt(target, toStart + done * toStride), span(toStride), "an array");
-    const uniform = machine.uniform(Uint32Array.of(width, count, read.base, fromStride, write.base, toStride));
+    const uniform = machine.uniform(Uint32Array.of(width, count, read.base + before, fromStride, write.base, toStride));
     const group = machine.bind(COPY_KERNEL, [uniform, read.region, write.region]);
     machine.dispatch(COPY_KERNEL, group, Math.ceil(count * width / COPY_LANES));
   }

@@ -3,11 +3,14 @@ import type {
   CopyRows,
   Engine,
   ErrorKind,
+  GatherJob,
   MapJob,
   MatmulJob,
   Memory,
+  OperatorScanJob,
   ReduceJob,
   ScanJob,
+  ScatterAddJob,
   SweepJob,
   SweepRun,
   Verdict,
@@ -17,8 +20,10 @@ import type { Transition } from "../../trace/transition.ts";
 import { recordCopy, recordReduce } from "./arrays.ts";
 import type { Machine } from "./machine.ts";
 import { bufferOf, type GpuMemory, WORD_BYTES } from "./memory.ts";
+import { recordGather, recordScatterAdd } from "./gather.ts";
 import { recordMap } from "./map.ts";
 import { recordMatmul } from "./products.ts";
+import { recordOperatorScan } from "./operator_scan.ts";
 import { affordableRows } from "./window.ts";
 import { recordScan } from "./scan_job.ts";
 import { baseKernels, solveKernels } from "./warm.ts";
@@ -88,12 +93,24 @@ export class GpuEngine implements Engine {
     recordScan(this.machine, job);
   }
 
+  scanWith(job: OperatorScanJob): void {
+    recordOperatorScan(this.machine, job);
+  }
+
   matmul(job: MatmulJob): void {
     recordMatmul(this.machine, job);
   }
 
   reduce(job: ReduceJob): void {
     recordReduce(this.machine, job);
+  }
+
+  gather(job: GatherJob): void {
+    recordGather(this.machine, job);
+  }
+
+  scatterAdd(job: ScatterAddJob): void {
+    recordScatterAdd(this.machine, job);
   }
 
   affordableWindow(job: Omit<SweepJob, "window" | "ys" | "rule" | "maxSweeps">): number {

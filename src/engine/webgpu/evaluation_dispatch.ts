@@ -1,6 +1,7 @@
-import { evaluateTurns, LANE_ROWS } from "../../../kernels/evaluate.ts";
+import { evaluateTurns } from "../../../kernels/evaluate.ts";
 import { MAX_TURNS } from "../../../kernels/kernel.ts";
-import { packInfo } from "../../../kernels/traced.ts";
+import { LANE_ROWS } from "../../../kernels/rows.ts";
+import { packInfo, type TileShape } from "../../../kernels/traced.ts";
 import type { Evaluation } from "./evaluation.ts";
 import type { Machine, Region } from "./machine.ts";
 import type { Recorded } from "./window.ts";
@@ -27,12 +28,25 @@ export function evaluationDispatches(
     machine.bind(kernel, [machine.uniform(packInfo({ batch, rows, t0, second, first, count })), ...regions]);
   if (spec.tile === null) return [{ kernel, group: bind(0, 1), count: Math.ceil(batch * rows / LANE_ROWS) }];
   const tiles = batch * Math.ceil(rows / spec.tile.rows);
-  if (spec.tile.scratch === "workgroup") return [{ kernel, group: bind(0, 1), count: tiles }];
-  const groups = Math.min(STORAGE_GROUPS, tiles);
-  const turns = Math.max(1, Math.floor((MAX_TURNS - 1) / evaluateTurns(spec)));
-  const parts: Recorded[] = [];
-  for (let first = 0; first < tiles; first += turns * groups) {
-    parts.push({ kernel, group: bind(first, Math.min(turns, Math.ceil((tiles - first) / groups))), count: groups });
+  return tileParts(spec.tile, tiles, evaluateTurns(spec), STORAGE_GROUPS)
+    .map(({ first, count, groups }) => ({ kernel, group: bind(first, count), count: groups }));
+}
+
+/** The tiles of one dispatch: the first of them, how many each workgroup takes, and how many workgroups. */
+export interface TilePart {
+  readonly first: number;
+  readonly count: number;
+  readonly groups: number;
+}
+
+/** Dispatches for tiles of so many turns: of those with scratch in storage at most `most` workgroups share it. */
+export function tileParts({ scratch }: TileShape, tiles: number, turns: number, most: number): TilePart[] {
+  if (scratch === "workgroup") return [{ first: 0, count: 1, groups: tiles }];
+  const groups = Math.min(most, tiles);
+  const each = Math.max(1, Math.floor((MAX_TURNS - 1) / turns));
+  const parts: TilePart[] = [];
+  for (let first = 0; first < tiles; first += each * groups) {
+    parts.push({ first, count: Math.min(each, Math.ceil((tiles - first) / groups)), groups });
   }
   return parts;
 }

@@ -141,9 +141,7 @@ export class Pass {
     const { params, program } = this.#job;
     const { buffer } = this.#pack;
     const first = pack.sharedOffset + stages.sharedSize;
-    const constants = new Float32Array(pack.words - first);
-    for (const { offset, data } of pack.constants) constants.set(data, offset - first);
-    machine.write(buffer, constants, first * WORD_BYTES);
+    machine.write(buffer, pack.packConstants(), first * WORD_BYTES);
     for (const [i, { leaf }] of program.params.entries()) {
       machine.copy(bufferOf(params[i]!), 0, buffer, pack.offsets[i]! * WORD_BYTES, leaf.size * WORD_BYTES);
     }

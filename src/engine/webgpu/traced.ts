@@ -11,44 +11,43 @@ import { isIndexable, memory, type Place, read } from "../../trace/places.ts";
 import { printCode } from "../../trace/print.ts";
 import type { StepProgram } from "../../trace/program.ts";
 import type { Slot, Stages } from "../../trace/stages.ts";
+import { Constants } from "./constants.ts";
 
 /** One buffer of all that kernels read of a step beside its rows: parameters, values from them, constants. */
 export class ParameterPack {
   /** First words of the parameters, in their order. */
   readonly offsets: readonly number[];
   readonly sharedOffset: number;
-  readonly #constants = new Map<string | Float64Array, { readonly offset: number; readonly data: Float64Array }>();
-  #words: number;
+  readonly #constants: Constants;
 
-  constructor(program: StepProgram, readonly sharedSize: number) {
+  constructor({ params }: Pick<StepProgram, "params">, readonly sharedSize: number) {
     const offsets: number[] = [];
     let words = 0;
-    for (const { leaf } of program.params) {
+    for (const { leaf } of params) {
       offsets.push(words);
       words += leaf.size;
     }
     this.offsets = offsets;
     this.sharedOffset = words;
-    this.#words = words + sharedSize;
+    this.#constants = new Constants(words + sharedSize);
   }
 
   get words(): number {
-    return this.#words;
+    return this.#constants.words;
   }
 
-  get constants(): Iterable<{ readonly offset: number; readonly data: Float64Array }> {
-    return this.#constants.values();
+  get constants(): Constants["entries"] {
+    return this.#constants.entries;
   }
 
-  /** Where an array of constants is: equal numbers, and the same array, are there once. */
+  /** Their words, which follow those of parameters and values from them. */
+  packConstants(): Float32Array<ArrayBuffer> {
+    return this.#constants.pack();
+  }
+
+  /** Where an array of constants is. */
   place(data: Float64Array): Place {
-    const key = data.length === 1 ? String(data[0]) : data;
-    let known = this.#constants.get(key);
-    if (known === undefined) {
-      this.#constants.set(key, known = { offset: this.#words, data });
-      this.#words += data.length;
-    }
-    return memory("C", "", known.offset);
+    return this.#constants.place(data, "C");
   }
 }
 
@@ -112,17 +111,22 @@ function print(request: PrintRequest, base: string, dialect: WgslDialect): Print
 export function printLane(request: PrintRequest): PrintedCode {
   const dialect = createLaneDialect((data) => request.pack.place(data), request.given * request.program.state);
   const { code, places } = print(request, "", dialect);
-  // Short values are names; stores and products want to index them.
-  const lines = [...code.lines];
   const all = new Map(places);
-  for (const node of request.outputs) {
+  const lines = [...code.lines, ...indexLines(request.outputs, all, dialect)];
+  return { code: { lines, scratch: dialect.scratchWords, turns: dialect.turns }, places: all };
+}
+
+/** Short values are names; stores and products want to index them: statements that bring them to scratch. */
+export function indexLines(outputs: readonly Node[], places: Map<Node, Place>, dialect: WgslDialect): string[] {
+  const lines: string[] = [];
+  for (const node of outputs) {
     const place = places.get(node)!;
     if (isIndexable(place)) continue;
     const to = dialect.scratch(node.size);
     for (let i = 0; i < node.size; i++) lines.push(`${read(to, i)} = ${read(place, i)};`);
-    all.set(node, to);
+    places.set(node, to);
   }
-  return { code: { lines, scratch: dialect.scratchWords, turns: dialect.turns }, places: all };
+  return lines;
 }
 
 /** Code for one invocation that evaluates state `u` alone; null where states, or other elements, mix. */
@@ -136,9 +140,13 @@ export function printChannel(request: PrintRequest): PrintedCode | null {
   if (own.some((node) => h.has(node) && !isElementwise(node.op))) return null;
   const lines = printCode(outputs, places, dialect);
   if (dialect.mixes) return null;
+  return { code: { lines: declareChannels(lines), scratch: 1, turns: 0 }, places };
+}
+
+/** Values of one element that blocks hand on to others are declared before all of them. */
+export function declareChannels(lines: readonly string[]): string[] {
   const names = new Set(lines.flatMap((line) => line.match(/^channel\d+(?= = )/) ?? []));
-  const declared = [...names].map((name) => `var ${name} = 0.0;`);
-  return { code: { lines: [...declared, ...lines], scratch: 1, turns: 0 }, places };
+  return [...[...names].map((name) => `var ${name} = 0.0;`), ...lines];
 }
 
 function dependentsOf(nodes: readonly Node[], leaf: Node): Set<Node> {
