@@ -3,7 +3,7 @@ import { createRandom } from "./core/random.ts";
 import { checkCount, sizeOf } from "./core/shape.ts";
 import type { Shape, ShapeTree, Tree } from "./core/types.ts";
 import { mapTree } from "./core/tree.ts";
-import { initialise, type InitScheme } from "./init.ts";
+import { checkRule, initialise, initialiseBy, type InitRules, type InitScheme, ruleAt } from "./init.ts";
 import type { Device } from "./device.ts";
 import { type Tensor, tensor } from "./tensor.ts";
 import type { Sym } from "./trace/graph.ts";
@@ -29,6 +29,8 @@ export interface StepSpec<P extends ShapeTree = ShapeTree> {
   params: P;
   /** The fan of the initial parameters: their bound is 1/√units. Default `state`. */
   units?: number;
+  /** What parameters start from by the scheme `own`: numbers, `{ uniform: bound }`, or one of these for each gate. */
+  init?: InitRules;
   /**
    * `h' = f(h, x; p, t)`: run once on symbols `h [D]`, `x [I]`, `p` and the index of the step `t []`, which counts from 0
    * through all windows; returns `[D]`, made
@@ -52,8 +54,9 @@ export interface InitOptions {
   /** Default 0: the same seed gives the same parameters on every device. */
   seed?: number;
   /**
-   * `torch` (default): all uniform in ±1/√units. `glorot`: matrices uniform in ±√(6 / (m + n)), the rest 0.
-   * `orthogonal`: matrices with orthonormal rows or columns, gate by gate, the rest 0.
+   * `own` (default): as the step itself says, in what it does not say as `torch`. `torch`: all uniform in ±1/√units.
+   * `glorot`: matrices uniform in ±√(6 / (m + n)), the rest 0. `orthogonal`: matrices with orthonormal rows or columns,
+   * gate by gate, the rest 0.
    */
   scheme?: InitScheme;
 }
@@ -72,6 +75,23 @@ export interface Step {
   readonly jacobian: JacobianStructure;
   /** Initial parameters on a device, reproducible from the seed. */
   init(device: Device, options?: InitOptions): Tree<Tensor>;
+}
+
+/** Throws unless every rule belongs to a parameter and fits its shape. */
+function checkRules(context: string, rules: InitRules, params: StepProgram["params"]): void {
+  if (typeof rules !== "object" || rules === null || Array.isArray(rules)) {
+    throw new TypeError(`${context}: init must be a record of rules, got ${describe(rules)}`);
+  }
+  const visit = (value: unknown, path: string): void => {
+    const leaf = params.find((leaf) => leaf.path === path);
+    if (leaf !== undefined) return checkRule(context, path, value, leaf.shape);
+    const inside = params.some((leaf) => leaf.path.startsWith(`${path}.`));
+    if (!inside || typeof value !== "object" || value === null) {
+      throw new TypeError(`${context}: init has a rule for "${path}", which is no parameter`);
+    }
+    for (const [name, below] of Object.entries(value)) visit(below, `${path}.${name}`);
+  };
+  for (const [name, value] of Object.entries(rules)) visit(value, name);
 }
 
 const programs = new WeakMap<Step, StepProgram>();
@@ -128,6 +148,8 @@ export function defineStep<const P extends ShapeTree>(spec: StepSpec<P>): Step {
   }
   const program = traceStep(spec);
   checkCount(`Cannot define "${name}"`, "units", units, 1);
+  const rules = spec.init ?? {};
+  checkRules(`Cannot define "${name}"`, rules, program.params);
   const { structure } = program;
   const step: Step = {
     name,
@@ -135,10 +157,13 @@ export function defineStep<const P extends ShapeTree>(spec: StepSpec<P>): Step {
     input,
     params: mapTree<Shape, Shape>(spec.params, Array.isArray, (shape) => Object.freeze([...shape])),
     jacobian: structure.kind === "block" ? { block: structure.block, layout: structure.layout } : structure.kind,
-    init(device, { seed = 0, scheme = "torch" } = {}) {
+    init(device, { seed = 0, scheme = "own" } = {}) {
       const random = createRandom(seed);
       return mapTree<Shape, Tensor>(spec.params, Array.isArray, (shape, path) => {
-        const data = initialise(shape, units, scheme, random);
+        const rule = scheme === "own" ? ruleAt(rules, path) : undefined;
+        const data = rule === undefined
+          ? initialise(shape, units, scheme === "own" ? "torch" : scheme, random)
+          : initialiseBy(rule, shape, random);
         if (sizeOf(shape) !== data.length) throw new Error(`no elements for ${path}`);
         return tensor(device, { data, shape }, `parameter "${path}" of "${name}"`);
       });
