@@ -29,7 +29,7 @@ export {
   type Step,
   type StepSpec,
 } from "./src/step.ts";
-export type { InitScheme } from "./src/init.ts";
+export type { InitRule, InitRules, InitScheme } from "./src/init.ts";
 export type { Sym } from "./src/trace/graph.ts";
 export type { RowAccess } from "./src/trace/rows.ts";
 export type { BlockLayout } from "./src/trace/pattern.ts";
@@ -48,15 +48,71 @@ export type { SolveProgress } from "./src/solve/iterate.ts";
 export { explainResult, type Solution, SolveError, type SolveResult, type SolveStats } from "./src/solve/solution.ts";
 export type { SolveOptions } from "./src/solve/attempt.ts";
 export { type EnqueuedSolve, enqueueSolve, solve } from "./src/solve/sequence.ts";
+export { type Gradients, type SolveVjp, solveVjp } from "./src/solve/solve_vjp.ts";
+export { type LyapunovEstimate, lyapunovExponent, type LyapunovOptions } from "./src/solve/lyapunov.ts";
 export { warmup, type WarmupOptions } from "./src/solve/warmup.ts";
-export {
-  defineMap,
-  type MapSpec,
-  type RowFunction,
-  type RowInputSpec,
-  type RowResult,
-} from "./src/map/define_map.ts";
+export { defineMap, type MapSpec, type RowFunction, type RowInputSpec, type RowResult } from "./src/map/define_map.ts";
+export { type LinearRecurrence, linearRecurrence, type LinearRecurrenceOptions } from "./src/scan/linear_recurrence.ts";
 export { map, type MapArguments, type Mapped } from "./src/map/map.ts";
+export { concat, last } from "./src/map/concat.ts";
+export type { IndicesLike } from "./src/map/indices.ts";
+export { softmaxCrossEntropy, squaredError } from "./src/map/losses.ts";
+export { matmul } from "./src/map/matmul.ts";
+export { meanPool } from "./src/map/mean_pool.ts";
 export { mean, sum } from "./src/map/reduce.ts";
+export { reshape } from "./src/map/reshape.ts";
+export { take } from "./src/map/take.ts";
+export { defineOperator, type LeavesOf, type Operator, type OperatorSpec } from "./src/scan/define_operator.ts";
+export { associativeScan, type AssociativeScanOptions } from "./src/scan/associative_scan.ts";
+export {
+  type AssociativityBreach,
+  type AssociativityOptions,
+  type AssociativityReport,
+  checkAssociativity,
+  type RandomElements,
+} from "./src/scan/check_associativity.ts";
+export {
+  checkGrads,
+  type CheckGradsOptions,
+  type DirectionReport,
+  type GradientReport,
+  type LeafReport,
+} from "./src/grad/check_grads.ts";
 export { valueAndGrad } from "./src/grad/value_and_grad.ts";
+export { adam, type AdamOptions, type AdamState, adamw, type AdamwOptions } from "./src/train/adam.ts";
+export { applyGradients, applyUpdates, type TrainState } from "./src/train/apply_updates.ts";
+export { chain } from "./src/train/chain.ts";
+export { clipByGlobalNorm } from "./src/train/clip_by_global_norm.ts";
+export { disposeTree, type Optimizer, type OptimizerState, type OptimizerUpdate } from "./src/train/optimizer.ts";
+export type { Schedule } from "./src/train/schedule.ts";
+export {
+  constantSchedule,
+  type CosineDecayOptions,
+  cosineDecaySchedule,
+  exponentialDecay,
+  type ExponentialDecayOptions,
+  type PiecewiseConstantOptions,
+  piecewiseConstantSchedule,
+  type WarmupCosineDecayOptions,
+  warmupCosineDecaySchedule,
+} from "./src/train/schedules.ts";
+export { sgd, type SgdOptions, type SgdState } from "./src/train/sgd.ts";
+export { defineLinearLayer, type LinearLayer, type SequenceLayer } from "./src/layers/linear_layer.ts";
+export type {
+  GateArguments,
+  LinearLayerSpec,
+  OutputArguments,
+  RecurrenceSpec,
+  StateSyms,
+} from "./src/layers/describe_layer.ts";
+export type { LayerOptions, LayerRun } from "./src/layers/run_layer.ts";
+export type { Activation, LayerSize } from "./src/layers/gates.ts";
+export { gilr, type GilrOptions } from "./src/layers/gilr.ts";
+export { gilrLstm, type GilrLstmOptions } from "./src/layers/gilr_lstm.ts";
+export { minGru } from "./src/layers/min_gru.ts";
+export { minLstm } from "./src/layers/min_lstm.ts";
+export { qrnn, type QrnnOptions } from "./src/layers/qrnn.ts";
+export { sru, type SruOptions } from "./src/layers/sru.ts";
+export { stack } from "./src/layers/stack.ts";
+export { stronglyTyped, type StronglyTypedOptions } from "./src/layers/strongly_typed.ts";
 export * from "./src/io/mod.ts";

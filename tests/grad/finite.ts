@@ -1,14 +1,14 @@
 import { defineMap, type HostTensor, map, ops, sum, type Tensor } from "../../mod.ts";
 
 /**
- * `∂loss/∂arrays` by central differences of fourth order, in double precision: exact to about 1e-11 of the largest values
- * where loss is smooth on the scale of 1e-3.
+ * `∂loss/∂arrays` by central differences of fourth order, in double precision: exact to about 1e-15 / step of the loss where
+ * it is smooth on the scale of `step`.
  */
 export function finiteDifferences(
   arrays: Readonly<Record<string, HostTensor>>,
   loss: (arrays: Readonly<Record<string, HostTensor>>) => number,
+  step = 1e-3,
 ): Record<string, Float64Array> {
-  const step = 1e-3;
   return Object.fromEntries(
     Object.entries(arrays).map(([name, { data, shape }]) => {
       const moved = Float64Array.from(data);

@@ -68,6 +68,14 @@ export function assertSame(actual: ArrayLike<number>, expected: ArrayLike<number
   }
 }
 
+/** The three forms of a product. */
+export const MATMUL_FORMS = ["ab", "abt", "atb"] as const;
+
+/** The transpose of a row-major matrix. */
+export function flipped(matrix: Float64Array, rows: number, columns: number): Float64Array {
+  return matrix.map((_, e) => matrix[(e % rows) * columns + Math.floor(e / rows)]!);
+}
+
 /** `a b` of row-major matrices, by three loops. */
 export function plainProduct(
   a: ArrayLike<number>,

@@ -31,6 +31,8 @@ export interface SolveCase {
   readonly expected: HostTensor;
   /** The step as a plain function, where there is one. */
   readonly rule?: Rule;
+  /** The same from other parameters, in the tree of `params`. */
+  readonly ruleOf?: (params: Record<string, HostTensor>) => Rule;
 }
 
 /** What solve() takes: the whole batch, or sequence `b` without the axis of the batch. */
@@ -85,7 +87,7 @@ function loopCase(
   const xs = host(numbers(batch * time * step.input, bound, seed + 1), [batch, time, step.input]);
   const plain = rule(params);
   const expected = runLoop(plain, h0, step.input === 0 ? undefined : xs, time);
-  return { name, step, params, ...(step.input === 0 ? {} : { xs }), h0, time, expected, rule: plain };
+  return { name, step, params, ...(step.input === 0 ? {} : { xs }), h0, time, expected, rule: plain, ruleOf: rule };
 }
 
 const LEM = { input: 2, hidden: 3, dt: 0.5 };

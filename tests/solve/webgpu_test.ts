@@ -19,6 +19,7 @@ import type { Machine } from "../../src/engine/webgpu/machine.ts";
 import { programOf } from "../../src/step.ts";
 import { memoryOf } from "../../src/tensor.ts";
 import * as ops from "../../src/trace/ops.ts";
+import { freeJob, rowsOfStep } from "../engine/map_support.ts";
 import { testOnGpu } from "../engine/webgpu/adapter.ts";
 import { host, numbers } from "./arrays.ts";
 import { CASES, LOOP_CASES, problemOf, type SolveCase } from "./problems.ts";
@@ -130,11 +131,13 @@ const ENDINGS: readonly Ending[] = [
     const values = program.params.map(({ path }) =>
       on(path.split(".").reduce((tree, key) => (tree as never)[key], params as unknown as { data: Float64Array }).data)
     );
-    const job = { program, params: values, xs: xs === undefined ? null : on(xs.data as Float64Array), batch, time };
-    const [h, out] = [on(h0.data as Float64Array), engine.allocate("f32", batch * time * step.state)];
-    engine.map({ ...job, h, out });
+    const inputs = [h0, ...(xs === undefined ? [] : [xs])]
+      .map(({ data }) => ({ memory: on(data as Float64Array), start: null }));
+    const job = { program: rowsOfStep(program), params: values, inputs, batch, time };
+    const out = engine.allocate("f32", batch * time * step.state);
+    engine.map({ ...job, outputs: [out] });
     await engine.read(out);
-    for (const memory of [...values, h, out, ...(job.xs === null ? [] : [job.xs])]) engine.free(memory);
+    freeJob(engine, { ...job, outputs: [out] });
   },
 ];
 

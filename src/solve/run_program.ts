@@ -1,0 +1,46 @@
+import type { Engine, Memory, SweepJob } from "../engine/engine.ts";
+import type { StepProgram } from "../trace/program.ts";
+import type { Transition } from "../trace/transition.ts";
+import { iterate } from "./iterate.ts";
+
+/** A recurrence of cervid's own, on memory that is there already. */
+export interface ProgramJob {
+  readonly program: StepProgram;
+  readonly transition: Transition;
+  readonly params: readonly Memory[];
+  /** `(B, T, I)` */
+  readonly xs: Memory;
+  /** `(B, D)` */
+  readonly h0: Memory;
+  readonly batch: number;
+  readonly time: number;
+}
+
+/**
+ * The trajectory `(B, T, D)` of a step by one pass, or where it is affine by one sweep: enqueued, nothing waits, and the
+ * memory is the caller's. A sequence that could not be solved is NaN throughout.
+ */
+export function runProgram(engine: Engine, job: ProgramJob, maxSweeps: number): Memory {
+  const { program: { name, state }, batch, time } = job;
+  const epsilon = engine.dtype === "f32" ? 2 ** -23 : 2 ** -52;
+  const rule = { atol: 0, rtol: 1e-5, affine: true, newton: true, floor: 0.25, epsilon, share: 1 };
+  const partial: Omit<SweepJob, "window" | "ys" | "rule" | "maxSweeps"> = {
+    ...job,
+    guess: { kind: "zeros" },
+    keepIterates: false,
+  };
+  const window = Math.max(1, Math.min(time, engine.affordableWindow(partial)));
+  const ys = engine.allocate(engine.dtype, batch * time * state, `ys of "${name}"`);
+  const run = engine.beginRun({ ...partial, window, ys, rule, maxSweeps });
+  for (const _ of iterate(engine, run, maxSweeps, null));
+  engine.endRun(run);
+  return ys;
+}
+
+/** Row t of each sequence of `(B, T, width)` as `(B, width)`: the caller's memory. */
+export function rowAt(engine: Engine, from: Memory, t: number, batch: number, time: number, width: number): Memory {
+  const out = engine.allocate(engine.dtype, batch * width, "rows");
+  const rows = { toStart: 0, toStride: width, width, rows: batch };
+  engine.copy(from, out, { ...rows, fromStart: t * width, fromStride: time * width });
+  return out;
+}
