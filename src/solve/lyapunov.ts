@@ -63,7 +63,8 @@ const TURNING_STEPS = 64;
  * and parallel methods take few sweeps whatever T, positive where the dynamics are chaotic and their sweeps grow with T.
  *
  * A few random vectors are carried along, `v' = J v / |J v|`, and the logarithms of their lengths averaged; the first steps, in
- * which they turn, are left out. `problem.ys` is the trajectory `(B, T, D)` or `(T, D)`; without it the problem is solved first.
+ * which they turn, are left out. `problem.ys` is the trajectory `(B, T, D)` or `(T, D)`; without it the problem is solved first,
+ * one step after the other.
  * On WebGPU long trajectories are cut into chunks that run side by side, each with vectors of its own.
  *
  * Cost: one pass with `vectors` Jacobian-vector products a step; D + I words a step for what is read, k (D + 1) for k vectors.
@@ -105,7 +106,9 @@ export async function lyapunovExponent(
     throw new TypeError(`${context}: expected a problem { params, xs, h0, ys }, got ${describe(problem)}`);
   }
   const { ys, ...posed } = problem;
-  const solved = ys === undefined ? await solve(step, posed, options.device && { device: options.device }) : undefined;
+  // Whether a parallel method would do is what is being asked.
+  const how = { method: "sequential", ...(options.device && { device: options.device }) } as const;
+  const solved = ys === undefined ? await solve(step, posed, how) : undefined;
   const prepared = prepareProblem(program, posed, options.device);
   try {
     const trajectory = placeTrajectory(context, ys ?? solved!.ys, prepared, program);
