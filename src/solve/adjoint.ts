@@ -98,7 +98,6 @@ export function solveAdjoint(job: SolvedJob, cotangent: Memory): Adjoint {
   const reversed = runProgram(
     engine,
     { program: step, transition, params: [...params, ...last], xs: rows, h0: start, batch, time },
-    ADJOINT_SWEEPS,
   );
   // λ[t-1] at row t, h̄0 at row 0.
   const before = reverseRows(engine, reversed, batch * time, state);
@@ -109,9 +108,6 @@ export function solveAdjoint(job: SolvedJob, cotangent: Memory): Adjoint {
   for (const memory of [rows, end, start, reversed, before, ...last]) engine.free(memory);
   return { lambda, h0: atStart, method, reason };
 }
-
-/** One is enough; a sequence in which cotangents were replaced on the way gets more, and is NaN if that does not help. */
-const ADJOINT_SWEEPS = 4;
 
 /** Cotangents of params (in their order), xs and h0 `(B, D)`, null where not wanted, from that of the trajectory. */
 export function pullBackSolve(

@@ -189,7 +189,7 @@ async function estimate(
     batch: batch * chunks,
     time: length,
   };
-  const grown = runProgram(engine, job, 1);
+  const grown = runProgram(engine, job);
   const last = rowAt(engine, grown, length - 1, batch * chunks, length, growth.state);
   for (const memory of new Set([packed, rows, start, from, grown])) engine.free(memory);
   const ends = await engine.read(last);

@@ -16,11 +16,15 @@ export interface ProgramJob {
   readonly time: number;
 }
 
+/** One is enough; a sequence in which entries were replaced on the way gets more, and is NaN if that does not help. */
+const MOST_SWEEPS = 4;
+
 /**
  * The trajectory `(B, T, D)` of a step by one pass, or where it is affine by one sweep: enqueued, nothing waits, and the
  * memory is the caller's. A sequence that could not be solved is NaN throughout.
  */
-export function runProgram(engine: Engine, job: ProgramJob, maxSweeps: number): Memory {
+export function runProgram(engine: Engine, job: ProgramJob): Memory {
+  const maxSweeps = job.transition.kind === "sequential" ? 1 : MOST_SWEEPS;
   const { program: { name, state }, batch, time } = job;
   const epsilon = engine.dtype === "f32" ? 2 ** -23 : 2 ** -52;
   const rule = { atol: 0, rtol: 1e-5, affine: true, newton: true, floor: 0.25, epsilon, share: 1 };
