@@ -49,7 +49,7 @@ export type { SolveProgress } from "./src/solve/iterate.ts";
 export { explainResult, type Solution, SolveError, type SolveResult, type SolveStats } from "./src/solve/solution.ts";
 export type { SolveOptions } from "./src/solve/attempt.ts";
 export { type EnqueuedSolve, enqueueSolve, solve } from "./src/solve/sequence.ts";
-export { solveJvp, type SolveJvp, type Tangents } from "./src/solve/solve_jvp.ts";
+export { type SolveJvp, solveJvp, type Tangents } from "./src/solve/solve_jvp.ts";
 export { type Gradients, type SolveVjp, solveVjp } from "./src/solve/solve_vjp.ts";
 export { type LyapunovEstimate, lyapunovExponent, type LyapunovOptions } from "./src/solve/lyapunov.ts";
 export { warmup, type WarmupOptions } from "./src/solve/warmup.ts";

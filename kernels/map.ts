@@ -12,7 +12,7 @@ export interface MapArray {
   readonly width: number;
 }
 
-/** What is read of the row of an array: from word `x<k>` of it on, or outside the sequence, where `outside<k>`, from `s<k>`. */
+/** What is read of the row of an array: from word `read<k>` of it on, or outside of the sequence, where `outside<k>`, from `start<k>`. */
 export interface MapRead {
   readonly array: number;
   /** Words of the row before it. */
@@ -77,21 +77,21 @@ export function locateMap({ arrays, reads }: Pick<MapSpec, "arrays" | "reads">):
     "let seq = r / P.span; let now = P.t0 + r % P.span; let t = f32(now);",
     ...reads.map(({ array, offset, shift, start }, k): string => {
       const { kind, width } = arrays[array]!;
-      if (kind === "parameter") return `let x${k} = P.a${array} + ${offset}u;`;
-      if (kind === "sequence") return `let x${k} = P.a${array} + seq * ${width}u + ${offset}u;`;
-      if (shift === 0) return `let x${k} = P.a${array} + r * ${width}u + ${offset}u;`;
+      if (kind === "parameter") return `let read${k} = P.a${array} + ${offset}u;`;
+      if (kind === "sequence") return `let read${k} = P.a${array} + seq * ${width}u + ${offset}u;`;
+      if (shift === 0) return `let read${k} = P.a${array} + r * ${width}u + ${offset}u;`;
       const row = shift > 0 ? `(r - ${shift}u)` : `(r + ${-shift}u)`;
       // Both sides of a choice are read: what is not chosen is read from a row that is there.
       const inside = `select(P.a${array} + ${row} * ${width}u, 0u, outside${k}) + ${offset}u`;
       const lines = [
         `let outside${k} = ${shift > 0 ? `now < ${shift}u` : `now + ${-shift}u >= P.time`};`,
-        `let x${k} = ${inside};`,
+        `let read${k} = ${inside};`,
       ];
       if (start !== null) {
         const first = `P.a${start.array} + seq * ${arrays[start.array]!.width}u`;
         const before = shift > 0 ? "now" : `(now + ${-shift}u - P.time)`;
         lines.push(
-          `let s${k} = select(0u, ${first} + ${before} * ${start.size}u, outside${k}) + ${start.offset}u;`,
+          `let start${k} = select(0u, ${first} + ${before} * ${start.size}u, outside${k}) + ${start.offset}u;`,
         );
       }
       return lines.join(" ");

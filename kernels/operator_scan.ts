@@ -41,8 +41,11 @@ export function prefixName(k: number, i: number): string {
   return `s${k}_${i}`;
 }
 
-/** WGSL of where leaf k of the row's element begins: its array, and the first word. */
-export function laterAt(source: OperatorSpec["source"], k: number, { first }: OperatorLeaf): [string, string, number] {
+/** An array, the text of a word in it, and how many words after it something begins. */
+export type Words = readonly [array: string, base: string, first: number];
+
+/** WGSL of where leaf k of the row's element begins. */
+export function laterAt(source: OperatorSpec["source"], k: number, { first }: OperatorLeaf): Words {
   return source === "arrays" ? [`I${k}`, `i${k}`, 0] : ["V", "v", first];
 }
 
@@ -59,19 +62,19 @@ export function keptWords(leaves: readonly OperatorLeaf[]): number {
 
 const elementWords = (leaves: readonly OperatorLeaf[]): number => leaves.reduce((sum, { size }) => sum + size, 0);
 
-/** Copies every leaf between the prefix and memory; `at(k)` is its array and the text of its first word. */
+/** Copies every leaf between the prefix and memory. */
 function eachLeaf(
   leaves: readonly OperatorLeaf[],
-  at: (k: number, leaf: OperatorLeaf) => readonly [array: string, word: string],
+  at: (k: number, leaf: OperatorLeaf) => Words,
   text: (prefix: string, memory: string) => string,
 ): string[] {
   return leaves.flatMap((leaf, k) => {
-    const [array, word] = at(k, leaf);
+    const [array, base, first] = at(k, leaf);
     const { size, kept } = leaf;
     if (kept === null) {
-      return Array.from({ length: size }, (_, i) => text(prefixName(k, i), `${array}[${word} + ${i}u]`));
+      return Array.from({ length: size }, (_, i) => text(prefixName(k, i), `${array}[${base} + ${first + i}u]`));
     }
-    const body = text(`E[${kept}u + i]`, `${array}[${word} + i]`);
+    const body = text(`E[${kept}u + i]`, `${array}[${base} + ${first}u + i]`);
     return [`for (var i = 0u; i < ${size}u; i++) { ${body} }`];
   });
 }
@@ -98,13 +101,10 @@ function mainOf(spec: OperatorSpec): string[] {
   );
   const write = phase === "reduce" ? [] : eachLeaf(
     leaves,
-    (k, { first }) => source === "arrays" ? [`O${k}`, `o${k}`] : ["V", `v + ${first}u`],
+    (k, { first }) => source === "arrays" ? [`O${k}`, `o${k}`, 0] : ["V", "v", first],
     store,
   );
-  const read = eachLeaf(leaves, (k, leaf) => {
-    const [array, base, first] = laterAt(source, k, leaf);
-    return [array, `${base} + ${first}u`];
-  }, load);
+  const read = eachLeaf(leaves, (k, leaf) => laterAt(source, k, leaf), load);
   const [given, at] = phase === "reduce"
     ? ["(c == 0u) & (P.carried != 0u)", "P.carryBase"]
     : ["(c > 0u) | (P.carried != 0u)", `select(P.carryBase, (index - 1u) * ${words}u, c > 0u)`];
@@ -117,7 +117,7 @@ function mainOf(spec: OperatorSpec): string[] {
     ...names.map((name) => `var ${name} = 0.0;`),
     `if (${given}) {`,
     `let a = ${at};`,
-    ...eachLeaf(leaves, (_, { first }) => ["AGG", `a + ${first}u`], load),
+    ...eachLeaf(leaves, (_, { first }) => ["AGG", "a", first], load),
     "} else {",
     ...locate(spec),
     ...read,
@@ -131,7 +131,7 @@ function mainOf(spec: OperatorSpec): string[] {
     "}",
     ...(phase === "apply" ? [] : [
       `let a = index * ${words}u;`,
-      ...eachLeaf(leaves, (_, { first }) => ["AGG", `a + ${first}u`], store),
+      ...eachLeaf(leaves, (_, { first }) => ["AGG", "a", first], store),
     ]),
   ];
 }

@@ -77,7 +77,9 @@ export function wideKernel(spec: WideSpec): Kernel {
       `for (var block = 0u; block < ${n}u; block += ${AT_ONCE}u) {`,
       "let i = block + mine;",
       "var sum = 0.0;",
-      `if (i < ${n}u${adjoint ? " && r >= P.bare" : ""}) {`,
+      // A row without a matrix hands the state on.
+      ...(adjoint ? [`if (r < P.bare) { if (share == 0u && i < ${n}u) { sum = state[half + i]; } } else`] : []),
+      `if (i < ${n}u) {`,
       `let at = P.matrixBase + (${matrixRowOf(spec, "r")} * P.units + u) * ${n * n}u + i${adjoint ? "" : ` * ${n}u`};`,
       `for (var j = share; j < ${n}u; j += ${4 * SHARE}u) {`,
       ...[0, 1, 2, 3].map(term),
@@ -87,7 +89,6 @@ export function wideKernel(spec: WideSpec): Kernel {
       "workgroupBarrier();",
       `if (share == 0u && i < ${n}u) {`,
       ...Array.from({ length: SHARE - 1 }, (_, k) => `sum += partial[lane + ${(k + 1) * (adjoint ? AT_ONCE : 1)}u];`),
-      ...(adjoint ? ["if (r < P.bare) { sum = state[half + i]; }"] : []),
       `sum += F[P.vectorBase + ${rowOf(spec, "r")} * P.units * ${n}u + ${channel("i")}];`,
       `${answer("r", "i")} = sum;`,
       `state[${n}u - half + i] = sum;`,

@@ -33,14 +33,17 @@ export interface AssociativityOptions<P extends ShapeTree = ShapeTree> {
 export interface AssociativityBreach {
   /** The index of a among the samples; b and c follow it. */
   readonly index: number;
-  /** The three elements. */
+  /** The first of the three. */
   readonly a: Tree<HostTensor>;
+  /** The second. */
   readonly b: Tree<HostTensor>;
+  /** The third. */
   readonly c: Tree<HostTensor>;
   /** The first array of an element that differs. */
   readonly path: string;
-  /** That array of `(a ∘ b) ∘ c`, and of `a ∘ (b ∘ c)`. */
+  /** That array of `(a ∘ b) ∘ c`. */
   readonly left: HostTensor;
+  /** That array of `a ∘ (b ∘ c)`. */
   readonly right: HostTensor;
 }
 

@@ -45,14 +45,14 @@ interface Sizes {
  * from its axes. Returns y, of the shape of b; differentiable with respect to a, b and h0.
  *
  * Cost: B T D multiplications of numbers and diagonals, B T D k of blocks of k, B T D² of matrices. On the CPU one fold: a
- * and b are read once, y is written once, and no matrices are multiplied. On WebGPU a scan in three phases, which reads a and
- * b twice and multiplies the matrices of each chunk (k, respectively D, times as much work); matrices of more than 43 rows
- * are applied one step after the other instead. Beside y it takes less than a hundredth of the memory of a and b. Gradients
- * take one scan in the other direction and one pass over y; `a` is not copied.
+ * and b are read once, y is written once. On WebGPU a scan in three phases, which reads a and b twice and multiplies the
+ * matrices of each chunk: k, respectively D, times as much work; matrices of more than 43 rows are applied one step after the
+ * other instead. Beside y it takes at most about a thirtieth of the memory of a and b. Gradients take one scan in the other
+ * direction and one pass over y; a is not copied.
  *
- * Short sequences, of less than about a hundred steps, have nothing to be done in parallel but B and D. In f32 on WebGPU the
- * product of the matrices of a chunk, 64 steps or more, must stay below 3e38 wherever the state that it meets is not zero:
- * otherwise y is not finite, though one step after the other might be.
+ * When not to use it: sequences of fewer than 256 steps (1024 with matrices of 5 rows and more) are parallel over B and D
+ * only, on WebGPU too. And there, in f32, the product of the matrices of a chunk of 64 steps or more must stay below 3e38
+ * wherever the state that it meets is not zero: otherwise y is not finite, though one step after the other might be.
  *
  * Throws a `TypeError` for shapes, dtypes or names that do not fit, a `DeviceError` if the device is gone or full.
  *

@@ -64,7 +64,7 @@ export interface Attributes {
   readonly seed?: Node;
 }
 
-/** A symbolic scalar, vector or (parameters only) matrix. */
+/** A symbolic scalar, vector or matrix. */
 export interface Sym {
   /** `[]` a scalar, `[n]` a vector, `[m, n]` a matrix. */
   readonly shape: Shape;

@@ -1,7 +1,7 @@
 /**
  * The vocabulary of traced steps: what a function given to `defineStep` may do with its symbols.
  *
- * Values are scalars `[]`, vectors `[n]` and (parameters, or reshaped vectors) matrices `[m, n]`. Numbers are accepted
+ * Values are scalars `[]`, vectors `[n]` and matrices `[m, n]` (parameters, reshaped vectors, products). Numbers are accepted
  * wherever a scalar is; scalars and arrays of one element broadcast against arrays. Every operation has derivatives of
  * every order. Each throws a {@linkcode TraceError} where shapes do not fit, where two traces are mixed, or outside a
  * step function.

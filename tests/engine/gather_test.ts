@@ -64,7 +64,7 @@ for (const kind of ["random", "outside", "one row", "crowded", "rising", "runs"]
         for (let i = 0; i < width; i++) sums[row * width + i]! += values[n * width + i]!;
       }
       const added = [0, 1].map(() => {
-        const out = engine.allocate(engine.dtype, rows * width);
+        const out = on(device, new Float64Array(rows * width).fill(7));
         engine.scatterAdd({ from: on(device, values), indices, out, rows, width, count });
         return out;
       });

@@ -219,6 +219,23 @@ const rows: readonly RowCase[] = [
     rounding: 400,
   }),
   rowCase({
+    name: "short products",
+    inputs: { x: [3], g: [4], m: [4, 3], before: [4, 3] },
+    access: { before: { shift: 1 } },
+    params: { w: [4, 3], v: [4] },
+    fn: ({ x, g, m, before }, p, t) => ({
+      y: ops.add(ops.matvec(p.w, x), ops.mul(p.v, ops.mul(0.01, t))),
+      back: ops.add(ops.matvecTransposed(p.w, g), ops.matvecTransposed(before, ops.matvec(m, x))),
+      dot: ops.dot(g, ops.matvec(m, ops.matvecTransposed(p.w, g))),
+    }),
+    plain: ({ x, g, m, before }, { w, v }, t) => ({
+      y: zip((a, v) => a + 0.01 * v * t, times(w!, x!), v!),
+      back: zip((a, b) => a + b, back(w!, g!), back(before!, times(m!, x!))),
+      dot: [total(zip((a, b) => a * b, g!, times(m!, back(w!, g!))))],
+    }),
+    rounding: 100,
+  }),
+  rowCase({
     name: "sums and largest elements",
     inputs: { x: [9], wide: [300], few: [3] },
     access: { few: { shift: -1 } },

@@ -1,6 +1,7 @@
 /** The kernels of scans with operators, and of a step made of products and solutions of matrices. Runs in pages too. */
 
 import type { Kernel } from "../../kernels/kernel.ts";
+import { defineOperator, ops } from "../../mod.ts";
 import { type OperatorKernel, operatorPlan } from "../../src/engine/webgpu/operator_code.ts";
 import { solveKernels } from "../../src/engine/webgpu/warm.ts";
 import { operatorProgram } from "../../src/scan/define_operator.ts";
@@ -23,10 +24,21 @@ const matrices = [riccati(2, 1), riccati(2, 2), riccati(3, 2)].flatMap((step) =>
   })
 );
 
+/** As much private memory as WebGPU promises, 8192 bytes: the product of 32 × 32 matrices. */
+const largest = defineOperator({
+  name: "product of 32",
+  element: { m: [32, 32] },
+  combine: (earlier, later) => ({ m: ops.matmul(later.m, earlier.m) }),
+});
+
 /** Each once. */
 export const OPERATOR_KERNELS: readonly Kernel[] = [
   ...new Map(
-    [...OPERATOR_CASES.flatMap(operatorKernels).map(({ kernel }) => kernel), ...matrices]
+    [
+      ...OPERATOR_CASES.flatMap(operatorKernels).map(({ kernel }) => kernel),
+      operatorPlan(operatorProgram(largest)).kernel("reduce", "packed").kernel,
+      ...matrices,
+    ]
       .map((kernel) => [kernel.code, kernel]),
   ).values(),
 ];

@@ -24,21 +24,21 @@ const FORMS = [
 function elementsOf(sink: ScanElements["sink"]): ScanElements[] {
   return FORMS.flatMap((form): ScanElements[] => {
     if (sink !== "recurrence") return [{ ...form, sink, reverse: false }];
-    const adjoints = form.matrix === "identity" ? [false] : [false, true];
-    return [false, true].flatMap((reverse) => adjoints.map((adjoint) => ({ ...form, sink, reverse, adjoint })));
+    const plain = [false, true].map((reverse) => ({ ...form, sink, reverse }));
+    return form.matrix === "identity" ? plain : [...plain, { ...form, sink, reverse: true, adjoint: true }];
   });
 }
 
 /** A sweep begins with an update of zero, an error scan with the error of the window before. */
-function startsOf(sink: ScanElements["sink"]): readonly ScanStart[] {
-  if (sink === "recurrence") return STARTS;
+function startsOf({ sink, adjoint }: ScanElements): readonly ScanStart[] {
+  if (sink === "recurrence") return adjoint ? ["zeros", "aggregates"] : STARTS;
   return [sink === "update" ? "zeros" : "vector", "aggregates"];
 }
 
 const lanes = SINKS.flatMap((sink) =>
   elementsOf(sink).flatMap((elements) => [
     lanesKernel({ ...elements, phase: "reduce", start: "zeros" }),
-    ...startsOf(sink).map((start) => lanesKernel({ ...elements, phase: "apply", start })),
+    ...startsOf(elements).map((start) => lanesKernel({ ...elements, phase: "apply", start })),
   ])
 );
 const free = SINKS.map((sink) =>
@@ -61,17 +61,16 @@ const times = SINKS.flatMap((sink) =>
 const tiles = [5, 6, 16, 31, TILE_MOST].flatMap((size) =>
   (["rows", "aggregates"] as const).flatMap((source) => {
     const spec = { size, source, layout: size % 2 === 0 ? "strided" : "contiguous", reverse: size === 31 } as const;
-    return (source === "rows" ? [false, true] : [false]).flatMap((adjoint) => [
+    return (source === "rows" && [6, TILE_MOST].includes(size) ? [false, true] : [false]).flatMap((adjoint) => [
       tileKernel({ ...spec, adjoint, phase: "reduce", start: "zeros" }),
       ...STARTS.map((start) => tileKernel({ ...spec, adjoint, phase: "apply", start })),
     ]);
   })
 );
-const wide = [TILE_MOST + 1, WIDE_MOST].flatMap((size) =>
-  (["zeros", "vector"] as const).flatMap((start) =>
-    [false, true].map((adjoint) => wideKernel({ size, layout: "contiguous", reverse: adjoint, adjoint, start }))
-  )
-);
+const wide = [TILE_MOST + 1, WIDE_MOST].flatMap((size) => [
+  ...(["zeros", "vector"] as const).map((start) => wideKernel({ size, layout: "contiguous", reverse: false, start })),
+  wideKernel({ size, layout: "contiguous", reverse: true, adjoint: true, start: "vector" }),
+]);
 const arrays = [
   COPY_KERNEL,
   FILL_KERNEL,

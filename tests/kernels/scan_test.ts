@@ -237,6 +237,40 @@ testOnGpu("scan: adjoints on every path, by its size", async () => {
   await machine.dispose();
 });
 
+testOnGpu("scan: adjoints carry what they start from through all chunks", async () => {
+  // Permutations of whole numbers: nothing is forgotten, nothing rounded.
+  const machine = await openTestMachine();
+  const table = [
+    ["lanes", form({ units: 70 }), 1100],
+    ["lanes", form({ units: 3, size: 2 }), 1100],
+    ["lanes", form({ size: 4, layout: "strided", units: 2 }), 1100],
+    ["time", form({ matrix: "scalar", units: 2 }), 4099],
+    ["tile", form({ size: 5 }), 1100],
+    ["tile", form({ size: 20 }), 1100],
+    ["wide", form({ size: 44 }), 50],
+  ] as const;
+  for (const [path, base, time] of table) {
+    for (const reverse of [false, true]) {
+      const scan = randomScan({ ...base, batch: 1, time, reverse, adjoint: true }, time, true);
+      const { size } = base;
+      const entry = (_: number, e: number): number => {
+        const [matrix, i, j] = [Math.floor(e / size ** 2), Math.floor(e / size) % size, e % size];
+        return j === (i + 1 + matrix % 3) % size ? 1 : 0;
+      };
+      const A = scan.A!.map(entry);
+      const whole = {
+        ...scan,
+        A,
+        F: scan.F.map((v) => Math.round(4 * v)),
+        start: scan.start!.map((v) => Math.round(99 * v)),
+      };
+      assertEquals(planScan(whole).form, path);
+      assertEquals(Array.from(await scanOn(machine, whole)), Array.from(fold(whole)), title(whole));
+    }
+  }
+  await machine.dispose();
+});
+
 testOnGpu("scan: what an adjoint starts from enters component by component", async () => {
   // A product with the identity would make 0 · NaN of it.
   const machine = await openTestMachine();

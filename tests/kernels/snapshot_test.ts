@@ -9,6 +9,7 @@ import { emitGuess } from "../../kernels/guess.ts";
 import type { Kernel } from "../../kernels/kernel.ts";
 import { emitMap } from "../../kernels/map.ts";
 import { lanesKernel } from "../../kernels/scan_lanes.ts";
+import { emitOperatorScan } from "../../kernels/operator_scan.ts";
 import { emitVerdict } from "../../kernels/verdict.ts";
 
 const shape = { state: 2, input: 1, hoisted: 3 };
@@ -31,7 +32,11 @@ const KERNELS: readonly Kernel[] = [
       { array: 1, offset: 6, shift: 0, start: null },
     ],
     outputs: [3],
-    code: { lines: ["let v = select(A0[x0 + u], A1[s0 + u], outside0) * A2[u] + A1[x2 + u];"], scratch: 0, turns: 0 },
+    code: {
+      lines: ["let v = select(A0[read0 + u], A1[start0 + u], outside0) * A2[u] + A1[read2 + u];"],
+      scratch: 0,
+      turns: 0,
+    },
     stores: [{ output: 0, offset: 0, count: 3, text: "v" }],
     form: { elements: 3 },
   }),
@@ -40,9 +45,30 @@ const KERNELS: readonly Kernel[] = [
     arrays: [{ kind: "step", width: 2 }],
     reads: [{ array: 0, offset: 0, shift: 0, start: null }],
     outputs: [2],
-    code: { lines: ["W[w] = A0[x0] * t;"], scratch: 1, turns: 0 },
+    code: { lines: ["W[w] = A0[read0] * t;"], scratch: 1, turns: 0 },
     stores: [{ output: 0, offset: 0, count: 2, text: "W[w]" }],
     form: { tile: { ...tile, scratch: "storage" } },
+  }),
+  emitOperatorScan({
+    name: "maps",
+    phase: "apply",
+    source: "arrays",
+    leaves: [{ size: 2, first: 0, kept: null }, { size: 5, first: 2, kept: 0 }],
+    code: {
+      ahead: ["let rate = expOf(C[0]);"],
+      combine: ["let n0_0 = I0[i0] * rate;", "s0_0 = n0_0; s0_1 = I0[i0 + 1];"],
+      scratch: 5,
+      aheadTurns: 0,
+      combineTurns: 0,
+      constants: true,
+    },
+  }),
+  emitOperatorScan({
+    name: "maps",
+    phase: "reduce",
+    source: "packed",
+    leaves: [{ size: 5, first: 0, kept: 0 }],
+    code: { ahead: [], combine: ["E[0] = V[v] + E[0];"], scratch: 0, aheadTurns: 0, combineTurns: 0, constants: false },
   }),
   emitFold({
     name: "fold",

@@ -15,6 +15,7 @@ import {
 
 /** In units of epsilon: states stay below 8, a step makes a few roundings of that size, which fade as the states do. */
 const TOLERANCE = 64;
+const CPU = MACHINES.filter(({ rounding }) => rounding === 0);
 const FORMS: readonly FormName[] = ["scalar", "diagonal", { block: 2 }, { block: 3 }, "dense"];
 
 /** The answer of a device, with its shape checked. */
@@ -42,6 +43,21 @@ testOn(MACHINES, "linearRecurrence: every form, direction and start, short and l
     }
   }
 });
+
+testOn(
+  CPU,
+  "linearRecurrence: the CPU computes in double precision, and rounds what it stores",
+  async (device, { dtype }) => {
+    for (const form of FORMS) {
+      for (const state of [6, 24]) {
+        const sizes = { form, batch: 2, time: 50, state };
+        const recurrence = randomRecurrence(sizes, { reverse: state === 24, start: "own", seed: 4 });
+        const expected = foldRecurrence(recurrence, dtype === "f32" ? Math.fround : undefined);
+        assertSame(await solveOn(device, recurrence), expected, nameOf(sizes));
+      }
+    }
+  },
+);
 
 testOn(MACHINES, "linearRecurrence: from 1 to 4096 channels in a batch", async (device, machine) => {
   const table: readonly (readonly [FormName, batch: number, time: number, state: number])[] = [

@@ -47,7 +47,7 @@ const TRACED: readonly (readonly [name: string, combine: Combine, message: strin
   ["no branch", ({ a, b }) => ({ a, b: b.v }), `combine() returned { a, b }, ${element}`],
   ["a hole", ({ a }) => ({ a, b: { v: undefined } }), 'combine() returned undefined for "b.v"; return a record'],
   ["a string", ({ b }) => ({ a: "1", b }), 'combine() returned "1" for "a"'],
-  ["another shape", ({ a, b }) => ({ a, b: { v: a } }), 'returned shape () for "b.v", but element.b.v is (2,); slice'],
+  ["another shape", ({ a }) => ({ a, b: { v: a } }), 'returned shape () for "b.v", but element.b.v is (2,); slice'],
   ["a number for a vector", ({ a }) => ({ a, b: { v: 1 } }), 'returned shape () for "b.v", but element.b.v is (2,)'],
   ["a vector for a scalar", ({ b }) => ({ a: b.v, b }), 'returned shape (2,) for "a", but element.a is ()'],
   ["an unknown leaf", (e) => ({ a: e.c, b: e.b }), 'there is no input "earlier.c"; declared are: a, b'],

@@ -74,8 +74,11 @@ function sources(size: number, i: number): number[] {
   return Array.from({ length: size }, (_, k) => i - i % size + k);
 }
 
-/** `y[t] = A[t] y[t-1] + b[t]`, one step after the other in double precision. */
-export function foldRecurrence({ a, b, h0, reverse }: HostRecurrence): Float64Array {
+/** `y[t] = A[t] y[t-1] + b[t]`, one step after the other in double precision; states are stored by `round`. */
+export function foldRecurrence(
+  { a, b, h0, reverse }: HostRecurrence,
+  round: (value: number) => number = (value) => value,
+): Float64Array {
   const { batch, time, state, size } = sizesOf({ a, b });
   const y = new Float64Array(batch * time * state);
   for (let s = 0; s < batch; s++) {
@@ -85,7 +88,7 @@ export function foldRecurrence({ a, b, h0, reverse }: HostRecurrence): Float64Ar
       before = before.map((_, i) => {
         let total = b.data[row * state + i]!;
         for (const j of sources(size, i)) total += a.data[entry(size, state, row, i, j)]! * before[j]!;
-        return total;
+        return round(total);
       });
       y.set(before, row * state);
     }

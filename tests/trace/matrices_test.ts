@@ -33,6 +33,8 @@ const CASES = SYSTEMS.flatMap(([name, n, a, singular]) =>
     const x = Array.from({ length: n * columns }, (_, i) => i - 1.5);
     const b = x.map((_, e) => {
       const [i, j] = [Math.floor(e / columns), e % columns];
+      // No solution at all: quotients by a pivot of 0 are infinite.
+      if (singular) return e + 1;
       return Array.from({ length: n }, (_, k) => a[i * n + k]! * x[k * columns + j]!).reduce((s, v) => s + v, 0);
     });
     const body: Body = (o, a, b) => o.solve(a!, b!);

@@ -65,8 +65,8 @@ function locateInputs(request: MapRequest): { reads: MapRead[]; places: Map<Node
     const k = reads.length;
     const before = start !== null && isGiven(start) ? { ...bound(start), size: node.size } : null;
     reads.push({ array: row.array, offset: row.offset + offset, shift, start: before });
-    const place = memory(`A${row.array}`, `x${k}`) as Place & { kind: "memory" };
-    const outside: Place = before === null ? { kind: "same", text: "0.0" } : memory(`A${before.array}`, `s${k}`);
+    const place = memory(`A${row.array}`, `read${k}`) as Place & { kind: "memory" };
+    const outside: Place = before === null ? { kind: "same", text: "0.0" } : memory(`A${before.array}`, `start${k}`);
     places.set(node, shift === 0 ? place : { ...place, unless: { test: `outside${k}`, place: outside } });
   }
   return { reads, places };

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { MAX_TURNS } from "../../../kernels/kernel.ts";
 import { SORT_TILE } from "../../../kernels/sort.ts";
+import { createRandom } from "../../../src/core/random.ts";
 import { recordGather, recordScatterAdd } from "../../../src/engine/webgpu/gather.ts";
 import type { Machine } from "../../../src/engine/webgpu/machine.ts";
 import type { GpuMemory } from "../../../src/engine/webgpu/memory.ts";
@@ -55,6 +56,34 @@ testOnGpu("gather and scatterAdd: in parts of small bindings, within their array
     }
   }
   await machine.dispose();
+});
+
+testOnGpu("scatterAdd: of one part each word of the table is written once, by one invocation", async () => {
+  const adapter = (await navigator.gpu.requestAdapter())!;
+  const device = await adapter.requestDevice();
+  const { createShaderModule } = device;
+  let changed = 0;
+  device.createShaderModule = ({ label = "", code }) => {
+    // What is written twice loses what was there.
+    const once = code.replaceAll("+= total;", "= total;");
+    if (once !== code) changed++;
+    return createShaderModule.call(device, { label, code: once });
+  };
+  const machine = await openTestMachine({ gpuDevice: device });
+  for (const [count, rows] of [[5000, 3], [5000, 256], [3000, 2000], [64 * 64 * 3, 7]] as const) {
+    const random = createRandom(rows);
+    const given = Uint32Array.from({ length: count }, () => Math.floor(random.uniform() * (rows + 2)));
+    const values = numbers(count, 1, 5);
+    const expected = new Float64Array(rows);
+    given.forEach((row, n) => row < rows && (expected[row]! += values[n]!));
+    const [from, indices] = [upload(machine, Float32Array.from(values)), upload(machine, given)];
+    const out = upload(machine, new Float32Array(rows + 64).fill(GUARD));
+    recordScatterAdd(machine, { from, indices, out, rows, width: 1, count });
+    assertClose(await take(machine, out), expected, 3 * Math.sqrt(count) * 200 * EPSILON, `${count} of ${rows}`);
+  }
+  assert(changed > 0);
+  await machine.dispose();
+  device.destroy();
 });
 
 Deno.test("gather and scatterAdd: the sort of as many keys as are taken at a time makes few enough turns", () => {
