@@ -103,6 +103,16 @@ export function channelOffset(layout: ScanElements["layout"], p: number): string
   return layout === "contiguous" ? `${p}u` : `${p}u * P.units`;
 }
 
+/** Words of an aggregate per unit. */
+export function aggregateWords(matrix: ScanElements["matrix"], n: number): number {
+  return matrix === "identity" ? n : n * n + n;
+}
+
+/** WGSL of word w of the aggregate of (b, c, u): n rows of the matrix, then the vector. */
+export function aggregateAt(memory: string, words: number, w: number): string {
+  return `${memory}[((b * P.chunks + c) * ${words}u + ${w}u) * P.units + u]`;
+}
+
 /**
  * WGSL of products with a matrix given as n rows: `act` as it stands; `actOn` with the columns left out that meet a zero,
  * as a product of many matrices may be infinite and a state of zero stays what it is.

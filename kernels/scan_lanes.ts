@@ -1,6 +1,8 @@
 import { functionsOf } from "./functions.ts";
 import { assembleKernel, type Kernel, type KernelParts } from "./kernel.ts";
 import {
+  aggregateAt,
+  aggregateWords,
   channelOffset,
   componentOf,
   isSweep,
@@ -40,16 +42,6 @@ Limits: chunk products beyond 3e38 in f32 lose what they multiply: the answer is
 /** Rows of a turn: loads of all of them go out before the first product waits. */
 function unrollOf(n: number): number {
   return n === 1 ? 4 : n === 2 ? 2 : 1;
-}
-
-/** Words of an aggregate per unit. */
-export function aggregateWords(matrix: ScanElements["matrix"], n: number): number {
-  return matrix === "identity" ? n : n * n + n;
-}
-
-/** WGSL of word w of the aggregate of (b, c, u): n rows of the matrix, then the vector. */
-export function aggregateAt(memory: string, words: number, w: number): string {
-  return `${memory}[((b * P.chunks + c) * ${words}u + ${w}u) * P.units + u]`;
 }
 
 function has(matrix: ScanElements["matrix"]): boolean {

@@ -1,6 +1,8 @@
 import { functionsOf } from "./functions.ts";
 import { assembleKernel, type Kernel, type KernelParts } from "./kernel.ts";
 import {
+  aggregateAt,
+  aggregateWords,
   channelOffset,
   componentOf,
   matrixFunctions,
@@ -10,7 +12,7 @@ import {
   vectorOf,
   vectorType,
 } from "./scan_elements.ts";
-import { aggregateAt, aggregateWords, LANES } from "./scan_lanes.ts";
+import { LANES } from "./scan_lanes.ts";
 
 /** One kernel of the scan over aggregates of chunks: n ≤ 4. */
 export interface SpineSpec {

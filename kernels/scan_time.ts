@@ -1,7 +1,15 @@
 import { functionsOf } from "./functions.ts";
 import { assembleKernel, type Kernel, type KernelParts } from "./kernel.ts";
-import { isSweep, matrixFunctions, matrixRowOf, rowOf, SCAN_PARAMS, type ScanElements } from "./scan_elements.ts";
-import { aggregateAt, aggregateWords } from "./scan_lanes.ts";
+import {
+  aggregateAt,
+  aggregateWords,
+  isSweep,
+  matrixFunctions,
+  matrixRowOf,
+  rowOf,
+  SCAN_PARAMS,
+  type ScanElements,
+} from "./scan_elements.ts";
 import { sinkText, takesPart } from "./scan_sinks.ts";
 import { stateWord } from "./sequence.ts";
 
@@ -32,32 +40,34 @@ const slot = (j: string): string => `tile[(${j}) + ((${j}) >> 5u)]`;
 const inOrder = (k: number): string => `${k * LANES}u + lane`;
 const own = (k: number): string => `lane * ${EACH}u + ${k}u`;
 
+/** An array as it is staged: the word of row `first + j`, whether there is one, and what it is where there is none. */
+interface Staged {
+  readonly at: (j: string) => string;
+  readonly has: (j: string) => string;
+  readonly outside: string;
+}
+
 /** The word of row `first + j` of the unit. */
-function word(spec: TimeSpec, j: string): string {
+function wordOf(spec: TimeSpec, j: string): string {
   return `${rowOf(spec, `(first + ${j})`)} * P.units + u`;
 }
 
-/** The word of the matrix of row `first + j`; `scalar` ones are shared by all units. */
-function matrixWord(spec: TimeSpec, j: string): string {
-  const row = matrixRowOf(spec, `(first + ${j})`);
-  return spec.matrix === "scalar" ? row : `${row} * P.units + u`;
+function vector(spec: TimeSpec, array: string, base: string): Staged {
+  return { at: (j) => `${array}[P.${base} + ${wordOf(spec, j)}]`, has: () => "", outside: "0.0" };
 }
 
-/** An array as it is staged: where its words are, and what rows get that have none. */
-interface Staged {
-  readonly array: string;
-  readonly at: (j: string) => string;
-  readonly outside: string;
-  /** Further condition on row `first + j`. */
-  readonly has?: (j: string) => string;
+/** Matrices; scalar ones are shared by all units. */
+function matrices(spec: TimeSpec): Staged {
+  const row = (j: string): string => matrixRowOf(spec, `(first + ${j})`);
+  const word = (j: string): string => spec.matrix === "scalar" ? row(j) : `${row(j)} * P.units + u`;
+  const has = (j: string): string => spec.adjoint ? ` && first + ${j} >= P.bare` : "";
+  return { at: (j) => `A[P.matrixBase + ${word(j)}]`, has, outside: "1.0" };
 }
 
 /** Loads an array in order and hands each invocation its 8 rows. */
-function stage(spec: TimeSpec, name: string, { array, at, outside, has = () => "" }: Staged): string[] {
+function stage(spec: TimeSpec, name: string, { at, has, outside }: Staged): string[] {
   return [
-    ...each((k) =>
-      `if (first + ${inOrder(k)} < last${has(inOrder(k))}) { ${slot(inOrder(k))} = ${array}[${at(inOrder(k))}]; }`
-    ),
+    ...each((k) => `if (first + ${inOrder(k)} < last${has(inOrder(k))}) { ${slot(inOrder(k))} = ${at(inOrder(k))}; }`),
     "workgroupBarrier();",
     ...each((k) => `var ${name}${k} = select(${outside}, ${slot(own(k))}, ${inside(spec, k)}${has(own(k))});`),
     "workgroupBarrier();",
@@ -72,19 +82,8 @@ function inside({ sink }: TimeSpec, k: number): string {
 
 /** Where the workgroup is, whether it has anything to do, and the rows of each invocation. */
 function place(spec: TimeSpec): string[] {
-  const { sink, phase, matrix, adjoint } = spec;
+  const { sink, phase, matrix } = spec;
   const words = aggregateWords(matrix, 1);
-  const vector = (array: string, base: string): Staged => ({
-    array,
-    at: (j) => `P.${base} + ${word(spec, j)}`,
-    outside: "0.0",
-  });
-  const matrices: Staged = {
-    array: "A",
-    at: (j) => `P.matrixBase + ${matrixWord(spec, j)}`,
-    outside: "1.0",
-    ...(adjoint ? { has: (j: string) => ` && first + ${j} >= P.bare` } : {}),
-  };
   const nothing = Array.from(
     { length: words },
     (_, w) => `${aggregateAt("AGG", words, w)} = ${w === words - 1 ? "0.0" : "1.0"};`,
@@ -104,9 +103,9 @@ function place(spec: TimeSpec): string[] {
     "if (b >= P.batch) { return; }",
     `let first = c * ${TIME_TILE}u; let last = min(first + ${TIME_TILE}u, P.rows);`,
     ...(isSweep(sink) ? skipping : []),
-    ...(matrix === "identity" ? [] : stage(spec, "m", matrices)),
-    ...stage(spec, "f", vector("F", "vectorBase")),
-    ...(isSweep(sink) ? stage(spec, "y", vector("Y", "outBase")) : []),
+    ...(matrix === "identity" ? [] : stage(spec, "m", matrices(spec))),
+    ...stage(spec, "f", vector(spec, "F", "vectorBase")),
+    ...(isSweep(sink) ? stage(spec, "y", vector(spec, "Y", "outBase")) : []),
   ];
 }
 
@@ -166,7 +165,7 @@ s = measure(f${k}, ${product(spec, k)}, y${k});
 if (${row} + 1u == P.rows) { CARRY[b * P.units + u] = s; }
 }`;
   }
-  const place = `${row}, ${word(spec, own(k))}, f${k}`;
+  const place = `${row}, ${wordOf(spec, own(k))}, f${k}`;
   return `if (${inside(spec, k)}) {
 if (${row} == exact) { f${k} = exactly(${place}, y${k}); }
 else { f${k} = advance(${place}, ${product(spec, k)}, y${k}, limit); }
@@ -199,7 +198,7 @@ function applyMain(spec: TimeSpec): string[] {
       ? each((k) => {
         const row = `first + ${inOrder(k)}`;
         const takes = sink === "update" ? `${row} < last && ${row} >= exact` : `${row} < last`;
-        return `if (${takes}) { ${array}[P.outBase + ${word(spec, inOrder(k))}] = ${slot(inOrder(k))}; }`;
+        return `if (${takes}) { ${array}[P.outBase + ${wordOf(spec, inOrder(k))}] = ${slot(inOrder(k))}; }`;
       })
       : []),
     ...sinkText(sink).publish,

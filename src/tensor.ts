@@ -22,9 +22,14 @@ export interface Tensor extends Disposable {
 /** An array on a device or in host memory: what every function of cervid takes. */
 export type TensorLike = Tensor | HostTensor;
 
+/** Whose the memory of a tensor is: its own, or another one's, which a view keeps from being freed and a loan does not. */
+type Ownership = "own" | "view" | "loan";
+
 class DeviceTensor implements Tensor {
   readonly #memory: Memory;
-  readonly #borrowed: boolean;
+  readonly #ownership: Ownership;
+  /** Who frees the memory. */
+  readonly #owner: DeviceTensor;
   #disposed = false;
   #holds = 0;
 
@@ -33,11 +38,14 @@ class DeviceTensor implements Tensor {
     readonly shape: Shape,
     memory: Memory,
     readonly label: string,
-    borrowed = false,
+    ownership: Ownership = "own",
+    lender?: DeviceTensor,
   ) {
     this.#memory = memory;
-    this.#borrowed = borrowed;
-    if (!borrowed) scopesOf(device).at(-1)?.members.add(this);
+    this.#ownership = ownership;
+    this.#owner = lender === undefined ? this : lender.#owner;
+    if (ownership === "view") this.#owner.hold();
+    if (ownership !== "loan") scopesOf(device).at(-1)?.members.add(this);
   }
 
   get dtype(): DType {
@@ -60,7 +68,7 @@ class DeviceTensor implements Tensor {
 
   /** Until `release()` its memory stays, whoever disposes it. */
   hold(): void {
-    void this.memory;
+    if (this.#holds === 0) void this.memory;
     this.#holds++;
   }
 
@@ -70,8 +78,10 @@ class DeviceTensor implements Tensor {
   }
 
   #free(): void {
+    if (this.#holds > 0) return;
+    if (this.#ownership === "view") this.#owner.release();
     // A disposed device has freed everything already.
-    if (this.#holds === 0 && !this.#borrowed) ignoreDisposed(() => engineOf(this.device).free(this.#memory));
+    else if (this.#ownership === "own") ignoreDisposed(() => engineOf(this.device).free(this.#memory));
   }
 
   [Symbol.dispose](): void {
@@ -117,7 +127,26 @@ export function wrapMemory(device: Device, shape: Shape, memory: Memory, label: 
 
 /** A second tensor around the memory of `value`, which stays the owner. */
 export function borrow(value: Tensor): Tensor {
-  return new DeviceTensor(value.device, value.shape, memoryOf(value), (value as DeviceTensor).label, true);
+  return new DeviceTensor(
+    value.device,
+    value.shape,
+    memoryOf(value),
+    (value as DeviceTensor).label,
+    "loan",
+    value as DeviceTensor,
+  );
+}
+
+/** The memory of `value` in another shape of as many elements: no copy, and it stays until both are disposed. */
+export function viewAs(value: Tensor, shape: Shape): Tensor {
+  return new DeviceTensor(
+    value.device,
+    shape,
+    memoryOf(value),
+    (value as DeviceTensor).label,
+    "view",
+    value as DeviceTensor,
+  );
 }
 
 /** Keeps the memory of a tensor until {@linkcode release}, also if it is disposed meanwhile. */

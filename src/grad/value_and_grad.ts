@@ -4,7 +4,7 @@ import { flattenTree, mapTree } from "../core/tree.ts";
 import type { Tree } from "../core/types.ts";
 import { engineOf } from "../device.ts";
 import { Tape } from "../tape.ts";
-import { isTensor, type Tensor, wrapMemory } from "../tensor.ts";
+import { isTensor, type Tensor, viewAs, wrapMemory } from "../tensor.ts";
 
 /**
  * The value of a scalar function and its gradient with respect to a tree of parameters, by reverse mode over cervid's
@@ -57,10 +57,16 @@ export function valueAndGrad<P extends Tree<Tensor>, A extends unknown[]>(
       const wrt = [...watched.values()];
       const gradients = new Map(tape.backward(value, one, wrt).map((memory, k) => [leaves[k]!, memory]));
       engine.free(one);
+      const made = new Map<Tensor, Tensor>();
       const grads = mapTree<Tensor, Tensor>(params, isTensor, (leaf, path) => {
+        // A tensor under two names has one gradient.
+        const known = made.get(leaf);
+        if (known !== undefined) return viewAs(known, known.shape);
         const size = sizeOf(leaf.shape);
         const memory = gradients.get(leaf) ?? engine.upload(new Float32Array(size), `the gradient of ${path}`);
-        return wrapMemory(device, [...leaf.shape], memory, `the gradient of ${path}`);
+        const gradient = wrapMemory(device, [...leaf.shape], memory, `the gradient of ${path}`);
+        made.set(leaf, gradient);
+        return gradient;
       });
       return { value, grads: grads as P };
     } catch (error) {
@@ -89,7 +95,8 @@ function leavesOf(params: Tree<Tensor>): Tensor[] {
   return [...new Set(entries.map(([, leaf]) => leaf))];
 }
 
-function checkValue(value: unknown): asserts value is Tensor {
+/** Throws unless a function returned one number on a device. */
+export function checkValue(value: unknown): asserts value is Tensor {
   const wanted = "Cannot differentiate: the function must return a tensor of shape ()";
   if (!isTensor(value)) throw new TypeError(`${wanted}, got ${describe(value)}; reduce with mean() or sum()`);
   if (value.shape.length > 0) {

@@ -1,6 +1,6 @@
 import type { Kernel } from "../../../kernels/kernel.ts";
-import { isSweep, type ScanElements, type ScanStart } from "../../../kernels/scan_elements.ts";
-import { aggregateWords, LANES, lanesArrays, lanesKernel } from "../../../kernels/scan_lanes.ts";
+import { aggregateWords, isSweep, type ScanElements, type ScanStart } from "../../../kernels/scan_elements.ts";
+import { LANES, lanesArrays, lanesKernel } from "../../../kernels/scan_lanes.ts";
 import { spineArrays, spineKernel, type SpineSpec } from "../../../kernels/scan_spine.ts";
 import { tileArrays, tileKernel, tileWords } from "../../../kernels/scan_tile.ts";
 import { timeArrays, timeKernel } from "../../../kernels/scan_time.ts";
