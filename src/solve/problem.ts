@@ -32,6 +32,18 @@ export interface PreparedProblem {
   readonly batched: boolean;
   /** What was copied to the device for this solve only. */
   readonly temporary: Tensor[];
+  /** The same as tensors, what the caller gave or copies of it: what gradients flow to. */
+  readonly sources: ProblemSources;
+}
+
+/** The tensors of a problem. */
+export interface ProblemSources {
+  readonly params: readonly Tensor[];
+  readonly xs: Tensor | null;
+  /** `(B, D)` */
+  readonly h0: Tensor;
+  /** As given: `(D)` where it is one for all sequences. */
+  readonly given: Tensor;
 }
 
 /** Checks everything a solve is given, and copies to the device what is not there. */
@@ -45,12 +57,22 @@ export function prepareProblem(program: StepProgram, problem: Problem, option: D
   const device = findDevice(context, option, [problem.params, problem.xs, problem.h0]);
   const temporary: Tensor[] = [];
   try {
-    const params = placeParams(context, program.params, problem.params, device, temporary).map(memoryOf);
+    const params = placeParams(context, program.params, problem.params, device, temporary);
     const sizes = input > 0 ? sizesFromInputs(program, problem) : sizesFromTime(program, problem);
     const { batch, time, batched } = sizes;
-    const xs = input === 0 ? null : memoryOf(place(context, "xs", problem.xs!, device, temporary));
-    const h0 = placeState(context, problem.h0, batch, state, batched, device, temporary);
-    return { device, params, xs, h0, batch, time, batched, temporary };
+    const xs = input === 0 ? null : place(context, "xs", problem.xs!, device, temporary);
+    const { h0, given } = placeState(context, problem.h0, batch, state, batched, device, temporary);
+    return {
+      device,
+      params: params.map(memoryOf),
+      xs: xs && memoryOf(xs),
+      h0: memoryOf(h0),
+      batch,
+      time,
+      batched,
+      temporary,
+      sources: { params, xs, h0, given },
+    };
   } catch (error) {
     for (const copy of temporary) copy.dispose();
     throw error;
@@ -108,11 +130,12 @@ function placeState(
   batched: boolean,
   device: Device,
   temporary: Tensor[],
-): Memory {
+): Pick<ProblemSources, "h0" | "given"> {
   const shape: Shape = [batch, state];
   if (h0 === undefined) {
     const zeros = { data: new Float32Array(batch * state), shape };
-    return memoryOf(place(context, "h0", zeros, device, temporary));
+    const given = place(context, "h0", zeros, device, temporary);
+    return { h0: given, given };
   }
   const value = place(context, "h0", h0, device, temporary);
   const single = sameShape(value.shape, [state]);
@@ -120,9 +143,9 @@ function placeState(
     const wanted = batched ? `(${batch}, ${state}) or (${state},)` : `(${state},)`;
     throw new TypeError(`${context}: h0 must have shape ${wanted}, got ${formatShape(value.shape)}`);
   }
-  if (!single || batch === 1) return memoryOf(value);
+  if (!single || batch === 1) return { h0: value, given: value };
   const spread = place(context, "h0", { data: new Float32Array(batch * state), shape }, device, temporary);
   const rows = { fromStart: 0, fromStride: 0, toStart: 0, toStride: state, width: state, rows: batch };
   engineOf(device).copy(memoryOf(value), memoryOf(spread), rows);
-  return memoryOf(spread);
+  return { h0: spread, given: value };
 }

@@ -5,6 +5,7 @@ import { type Attempt, begin, joinIterates, lastState, release, type SolveOption
 import { explainFailure } from "./failure.ts";
 import { iterate } from "./iterate.ts";
 import type { Problem } from "./problem.ts";
+import { recordSolve } from "./record_solve.ts";
 import { createSolution, type Solution, SolveError, type SolveResult, type SolveStats } from "./solution.ts";
 
 /** A solve that was enqueued. */
@@ -144,6 +145,7 @@ export async function solve(step: Step, problem: Problem, options: SolveOptions 
       step = steps.next(stop);
     }
     yT = lastState(attempt);
+    recordSolve(attempt, yT);
   } catch (error) {
     release(attempt, true);
     throw error;
@@ -172,6 +174,7 @@ export function enqueueSolve(step: Step, problem: Problem, options: SolveOptions
   try {
     for (const _ of iterate(attempt.engine, attempt.run, attempt.maxSweeps, attempt.errorKind));
     const yT = lastState(attempt);
+    recordSolve(attempt, yT);
     let verdict: Promise<Solution> | undefined;
     return { ys: attempt.ys, yT, verdict: () => verdict ??= conclude(attempt, yT, false) };
   } catch (error) {
