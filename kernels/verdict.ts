@@ -7,9 +7,10 @@ import { NONE, type STATE, stateWord, STATUS } from "./sequence.ts";
  * - `begin`: the guess is there: it limits the iterates
  * - `judge`: a sweep ended: who is solved
  * - `conclude`: a pass without sweeps ended
+ * - `abandon`: a window ended whose rows are to be trusted unseen: who is running has failed
  * - `measured`: an error scan ended
  */
-export type VerdictMode = "enter" | "begin" | "judge" | "conclude" | "measured";
+export type VerdictMode = "enter" | "begin" | "judge" | "conclude" | "abandon" | "measured";
 
 /** Words before the residuals: sweeps done, and sequences that failed so far. */
 export const HEAD_WORDS = 4;
@@ -123,6 +124,7 @@ const BODIES: Readonly<Record<VerdictMode, readonly string[]>> = {
     ...FRESH,
     "}",
   ],
+  abandon: [`if (status == ${STATUS.running}u) { status = ${STATUS.maxSweeps}u; }`],
   measured: [`if (${word("resets")} != 0u) { ${set("error", "0x7f800000u")} }`, ...FRESH],
 };
 

@@ -148,6 +148,8 @@ export interface SweepJob {
   /** In each window. */
   readonly maxSweeps: number;
   readonly keepIterates: boolean;
+  /** Nobody will ask for the verdict: a window that is not solved is NaN, not what the last sweep left. */
+  readonly strict?: boolean;
 }
 
 /** `first-order`: e[t] = J[t] e[t-1] + r[t], an estimate. `absolute`: |J[t]| e[t-1] + |r[t]|, never below it. */

@@ -32,6 +32,7 @@ export function runProgram(engine: Engine, job: ProgramJob): Memory {
     ...job,
     guess: { kind: "zeros" },
     keepIterates: false,
+    strict: true,
   };
   const window = Math.max(1, Math.min(time, engine.affordableWindow(partial)));
   const ys = engine.allocate(engine.dtype, batch * time * state, `ys of "${name}"`);

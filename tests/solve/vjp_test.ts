@@ -1,11 +1,13 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
+  defineStep,
   fromTorchElman,
   fromTorchGru,
   fromTorchLstm,
   type Gradients,
   type HostTensor,
   type MethodName,
+  ops,
   solveVjp,
   type Tensor,
   type Tree,
@@ -78,7 +80,8 @@ function differences(given: SolveCase, bar: Float64Array): Record<string, Float6
   return finiteDifferences(arrays, (moved) => {
     const tree = mapTree<TensorLike, TensorLike>(given.params, isTensorLike, (_, path) => moved[path]!);
     const rule = given.ruleOf!(tree as Record<string, HostTensor>);
-    return runLoop(rule, moved.h0!, moved.xs, given.time).data.reduce((sum, value, i) => sum + value * bar[i]!, 0);
+    const { data } = runLoop(rule, moved.h0!, moved.xs, given.time);
+    return Array.from(data).reduce((sum, value, i) => sum + value * bar[i]!, 0);
     // Small, for a step with a kink and one that is stiff in its parameter.
   }, 1e-5);
 }
@@ -123,4 +126,26 @@ testOn(PRECISE, "solveVjp: without a batch, with one h0 for all, and of T = 0", 
   await assertRejects(() => whole.pullback(host([1], [1])), TypeError, "ysBar must have shape (4, 374, 9), got (1,)");
   whole.dispose();
   await assertRejects(() => whole.pullback(cotangent), TypeError, "it was disposed");
+});
+
+testOn(MACHINES, "solveVjp: gradients that explode are told as they are, or not at all", async (device, { dtype }) => {
+  const grow = defineStep({
+    name: "grow",
+    state: 2,
+    input: 2,
+    params: { rate: [] },
+    // The states stay small, what is small at first does not.
+    step: ({ h, x, p }) => ops.sin(ops.mul(p.rate, ops.add(h, x))),
+  });
+  const params = { rate: host([1.5], []) };
+  for (const time of [60, 400, 2000]) {
+    const xs = host(new Float64Array(2 * time), [time, 2]);
+    using forward = await solveVjp(grow, { params, xs }, { device });
+    const bar = new Float64Array(2 * time).fill(1, 2 * (time - 1));
+    const { h0 } = await forward.pullback(host(bar, [time, 2]));
+    const [found, wanted] = [await read(h0), 1.5 ** time];
+    const most = dtype === "f64" ? Number.MAX_VALUE : 3e38;
+    if (wanted < most) assertClose(found, [wanted, wanted], 1e-4 * wanted, `${time} steps`);
+    else assert(found.every((value) => !Number.isFinite(value)), `${time} steps: ${found}`);
+  }
 });

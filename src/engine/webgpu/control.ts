@@ -9,7 +9,9 @@ import type { Recorded } from "./window.ts";
 
 /** Words of the arguments of a dispatch. */
 const GRID_WORDS = 3;
-const MODES = ["enter", "begin", "judge", "conclude", "measured"] as const satisfies readonly VerdictMode[];
+/** About the largest number in f32. */
+const LARGEST = 3e38;
+const MODES = ["enter", "begin", "judge", "conclude", "abandon", "measured"] as const satisfies readonly VerdictMode[];
 
 /** What a status says of all sequences. */
 export interface Status {
@@ -58,7 +60,7 @@ export class Control {
   /** Prepares a window: the dispatches of a sweep, and the one for sequences that failed. */
   enter(t0: number, rows: number, sweep: readonly Recorded[], afterFailure: Recorded): void {
     const machine = this.#machine;
-    const { batch, rule } = this.#job;
+    const { batch, rule, strict } = this.#job;
     this.#sweep = sweep;
     this.#afterFailure = afterFailure;
     const folded = [...sweep, afterFailure].flatMap(({ count }) => {
@@ -71,8 +73,10 @@ export class Control {
     this.#template ??= machine.pool.allocate(bytes, "grids");
     machine.write(this.#template, Uint32Array.from(folded));
     const { affine, newton, floor, share, epsilon } = rule;
+    // What is affine and starts from zeros may grow as far as numbers go.
+    const huge = strict === true ? LARGEST : HUGE;
     const numbers = { batch, rows, t0, grids: sweep.length, failureGrids: 1 };
-    const uniform = machine.uniform(packRule({ ...numbers, affine, newton, floor, share, epsilon, huge: HUGE }));
+    const uniform = machine.uniform(packRule({ ...numbers, affine, newton, floor, share, epsilon, huge }));
     const regions = [
       uniform,
       this.status,

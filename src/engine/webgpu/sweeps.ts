@@ -105,6 +105,7 @@ export class GpuRun implements EngineRun {
 
   /** Blanks what has no answer, and hands the rows on. */
   leaveWindow(): void {
+    if (this.job.strict === true) this.#control.decide("abandon");
     this.#control.afterFailure();
     if (!this.#staged) return;
     const { batch, ys, time, program: { state } } = this.job;
