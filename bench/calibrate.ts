@@ -7,6 +7,7 @@ import { type Device, elman, gru, openDevice, solve, type Step, tensor } from "@
 import { engineOf } from "../src/device.ts";
 import { operationsOf } from "../src/solve/auto.ts";
 import { programOf } from "../src/step.ts";
+import type { RowProgram } from "../src/trace/rows.ts";
 
 /** The best of some runs, in microseconds. */
 async function best(run: () => Promise<void>, runs = 5): Promise<number> {
@@ -50,10 +51,23 @@ async function calibrate(device: Device): Promise<void> {
     const program = programOf(step);
     const time = engine.speed === "hardware" ? 1 << 18 : 1 << 12;
     const params = program.params.map(({ leaf }) => engine.upload(new Float32Array(leaf.size)));
-    const [xs, h] = [engine.upload(new Float32Array(time)), engine.upload(new Float32Array(32))];
-    const out = engine.allocate("f32", time * 32);
+    const inputs = [32, time].map((length) => ({ memory: engine.upload(new Float32Array(length)), start: null }));
+    const outputs = [engine.allocate("f32", time * 32)];
+    // The step at one state, for all rows.
+    const { name, trace, t, h, x, output } = program;
+    const rows: RowProgram = {
+      name,
+      trace,
+      params: program.params,
+      inputs: [
+        { path: "h", shape: h.shape, leaf: h, shift: 0, per: "sequence" },
+        { path: "x", shape: x.shape, leaf: x, shift: 0, per: "step" },
+      ],
+      t,
+      outputs: [{ path: "y", node: output }],
+    };
     operation = (await best(async () => {
-      engine.map({ program, params, xs, h, out, batch: 1, time });
+      engine.map({ program: rows, params, inputs, outputs, batch: 1, time });
       await engine.read(words);
     }) - wait) / (time * operations(step));
   }

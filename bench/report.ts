@@ -1,4 +1,7 @@
-/** Prints a result of `deno bench --json` as tables: microseconds per step of time, ratios to each group's baseline, GB/s. */
+/**
+ * Prints a result of `deno bench --json` as tables: microseconds per step of time, ratios to each group's baseline, and where
+ * the bytes are known GB/s, with the ratio to a copy of as many if there is one.
+ */
 interface Result {
   readonly runtime: string;
   readonly cpu: string;
@@ -23,8 +26,15 @@ for (const group of new Set(result.benches.map((bench) => bench.group))) {
   const baseline = benches.find((bench) => bench.baseline)?.results[0]?.ok?.min ?? NaN;
   // Groups of scans say how many bytes they must move at least.
   const bytes = Number(/bytes=(\d+)/.exec(group)?.[1] ?? NaN);
-  const rate = (ns: number): string => Number.isNaN(bytes) ? "" : ` ${(bytes / ns).toFixed(2)} |`;
-  const [title, rule] = Number.isNaN(bytes) ? ["", ""] : [" GB/s, best |", "---|"];
+  const copy = benches.find(({ name, baseline }) => name === "copy of as many bytes" && !baseline)?.results[0]?.ok?.min;
+  const rate = (ns: number): string =>
+    (Number.isNaN(bytes) ? "" : ` ${(bytes / ns).toFixed(2)} |`) +
+    (copy === undefined ? "" : ` ${(ns / copy).toFixed(2)} |`);
+  const titles = [
+    ...(Number.isNaN(bytes) ? [] : ["GB/s, best"]),
+    ...(copy === undefined ? [] : ["best, times the copy's"]),
+  ];
+  const [title, rule] = [titles.map((text) => ` ${text} |`).join(""), "---|".repeat(titles.length)];
   console.log(
     `\n${group}\n\n| | µs per step, best | average | best, times the baseline's |${title}\n|---|---|---|---|${rule}`,
   );

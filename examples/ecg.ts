@@ -11,9 +11,10 @@ import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Device, DeviceError, type MethodName, openDevice, type Problem } from "@cervid/cervid";
 import { drawEcgFigure } from "./lib/ecg_figure.ts";
-import { FlagError, type Options, parseFlags, USAGE } from "./lib/flags.ts";
+import { type Options, parseFlags, USAGE } from "./lib/flags.ts";
 import { type Measurement, measureMethod, observeConvergence, prepareWorkload } from "./lib/measure.ts";
 import { createProgressBar } from "./lib/progress.ts";
+import { FlagError } from "./lib/read_flags.ts";
 import {
   HELD_OUT_FROM,
   measurePrediction,

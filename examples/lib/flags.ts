@@ -1,7 +1,7 @@
 /** The command line of the ECG example: flags to options, or one line that says what is wrong with them. */
 
-import { parseArgs } from "node:util";
 import type { DeviceOptions, MethodName } from "@cervid/cervid";
+import { FlagError, readChoice, readCount, readFlags } from "./read_flags.ts";
 
 /** What a run was asked to do. */
 export interface Options {
@@ -19,11 +19,6 @@ export interface Options {
   readonly help: boolean;
 }
 
-/** A command line that cannot be understood. */
-export class FlagError extends Error {
-  override readonly name = "FlagError";
-}
-
 /** A record, so that the compiler notices a method that is missing or unknown. */
 const METHODS: Readonly<Record<MethodName, true>> = {
   "auto": true,
@@ -33,6 +28,8 @@ const METHODS: Readonly<Record<MethodName, true>> = {
   "block-deer": true,
   "jacobi": true,
   "picard": true,
+  "quasi-elk": true,
+  "elk": true,
 };
 const BACKENDS = ["auto", "cpu", "webgpu"] as const;
 const DTYPES = ["f32", "f64"] as const;
@@ -47,7 +44,8 @@ export const USAGE: string =
 
 Usage: deno task demo [flags]
 
-  --method NAMES    comma list of ${Object.keys(METHODS).join(", ")}
+  --method NAMES    comma list of ${Object.keys(METHODS).slice(0, 5).join(", ")},
+                    ${Object.keys(METHODS).slice(5).join(", ")}
                     (default sequential,deer,quasi-deer,jacobi)
   --length N        only the first N samples (default all 108000)
   --hidden N        hidden size (default ${TRAINED_HIDDEN}, which is trained; any other is initialised at random)
@@ -74,7 +72,7 @@ const FLAGS = {
 
 /** The options of a command line; throws a {@linkcode FlagError} for anything unknown. */
 export function parseFlags(args: readonly string[]): Options {
-  const values = readFlags(args);
+  const values = readFlags(args, FLAGS);
   const dtype = readChoice("dtype", values.dtype, DTYPES);
   return {
     methods: readMethods(values.method),
@@ -90,19 +88,6 @@ export function parseFlags(args: readonly string[]): Options {
   };
 }
 
-function readFlags(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: FLAGS, strict: true }).values;
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    // "Option '--seed <value>' argument missing", "Option '--seed' argument is ambiguous. ..."
-    const valueless = message.match(/^Option '(--[\w-]+)[^']*' argument (?:missing|is ambiguous)/)?.[1];
-    if (valueless !== undefined) throw new FlagError(`${valueless} needs a value`);
-    // The first sentence names the flag; what follows is advice about a parser that nobody sees here.
-    throw new FlagError(message.split(/\n|\. /, 1)[0]!.replace(/\.$/, ""));
-  }
-}
-
 function readMethods(text: string): MethodName[] {
   const isMethod = (name: string): name is MethodName => Object.hasOwn(METHODS, name);
   const names = text.split(",").map((name) => name.trim());
@@ -110,17 +95,4 @@ function readMethods(text: string): MethodName[] {
     if (isMethod(name)) return name;
     throw new FlagError(`--method must be one of ${Object.keys(METHODS).join(", ")}, got "${name}"`);
   });
-}
-
-function readChoice<const Name extends string>(flag: string, text: string, choices: readonly Name[]): Name {
-  const choice = choices.find((name) => name === text);
-  if (choice === undefined) throw new FlagError(`--${flag} must be one of ${choices.join(", ")}, got "${text}"`);
-  return choice;
-}
-
-function readCount(flag: string, text: string, least: number, most: number = Number.MAX_SAFE_INTEGER): number {
-  const value = /^\d+$/.test(text) ? Number(text) : NaN;
-  if (value >= least && value <= most) return value;
-  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
-  throw new FlagError(`--${flag} must be a whole number ${range}, got "${text}"`);
 }

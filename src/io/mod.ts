@@ -1,8 +1,9 @@
 /**
- * Reads and writes files of tensors: NumPy's `.npy`, safetensors, and the weights of PyTorch's recurrent modules.
+ * Reads and writes files of tensors: NumPy's `.npy`, safetensors, the weights of PyTorch's recurrent modules, and time
+ * series in the `.ts` format of the UEA and UCR archives.
  *
- * Everything is a pure function from bytes to plain objects or back, without a device and without access to disk or
- * network: `Deno.readFile`, `fetch` or a file input of a page bring the bytes.
+ * Everything is a pure function from bytes or text to plain objects or back, without a device and without access to disk
+ * or network: `Deno.readFile`, `fetch` or a file input of a page bring the bytes.
  *
  * A damaged file is a SyntaxError that says what was expected and what came, a wrong argument a TypeError.
  *
@@ -29,3 +30,6 @@ export { readNpy, writeNpy } from "./npy.ts";
 export { readSafetensors, type Safetensors, writeSafetensors } from "./safetensors.ts";
 export type { TorchOptions } from "./state_dict.ts";
 export { fromTorchElman, fromTorchGru, fromTorchLstm } from "./torch.ts";
+export { readUea, type UeaDataset } from "./uea.ts";
+export { padCases, type PaddedCases, type PadOptions } from "./uea_pad.ts";
+export { writeUea } from "./uea_writer.ts";
