@@ -2,7 +2,7 @@ import type { Engine, MapJob, Memory } from "../../src/engine/engine.ts";
 import type { StepProgram } from "../../src/trace/program.ts";
 import type { RowLeaf, RowProgram } from "../../src/trace/rows.ts";
 import { numbers } from "../solve/arrays.ts";
-import type { RowCase } from "./map_cases.ts";
+import type { RowCase } from "./map_case.ts";
 
 /** One evaluation of a step for all rows: `h` one row a sequence. */
 export function rowsOfStep({ name, trace, params, h, x, t, output, state, input }: StepProgram): RowProgram {

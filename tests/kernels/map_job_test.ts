@@ -24,7 +24,7 @@ testOnGpu("map: arrays beyond a binding, in parts over sequences and steps", asy
   for (const given of ROW_CASES) {
     const large = given.program.params.some(({ leaf }) => leaf.size > 1000);
     // Parameters are bound as a whole.
-    const sizes = large ? [70_000] : /sums and|nine/.test(given.name) ? [2600, 4096] : [768, 1300, 4096];
+    const sizes = large ? [70_000] : /sums and|nine|scratch/.test(given.name) ? [2600, 4096] : [512, 1300, 4096];
     for (const [batch, time] of large ? [[1, 400], [40, 7]] : [[1, 67], [3, 65], [40, 3]]) {
       const data = runPlain(given, batch!, time!);
       for (const bytes of sizes) {
@@ -112,6 +112,8 @@ Deno.test("map: parts hold every row once, and the rows that they read are there
       for (const part of partsOf(plan, { shared: [], steps: [] }, { batch, time }, words)) {
         assert(part.batch === 1 || part.time === time);
         assert(part.batch * part.time === 1 || part.batch * part.time * 5 <= words);
+        // Three rows before each sequence.
+        assert(part.batch === 1 || part.batch * 15 <= words);
         for (let b = part.firstBatch; b < part.firstBatch + part.batch; b++) {
           for (let t = part.firstRow; t < part.firstRow + part.time; t++) {
             assert(b < batch && t < time && !seen.has(b * time + t));

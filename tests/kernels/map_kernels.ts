@@ -2,9 +2,10 @@
 
 import type { Kernel } from "../../kernels/kernel.ts";
 import { planMap } from "../../src/engine/webgpu/map_plan.ts";
-import { type MapKernel } from "../../src/engine/webgpu/map_code.ts";
+import type { MapKernel } from "../../src/engine/webgpu/map_code.ts";
 import { makeVariant } from "../../src/engine/webgpu/map_variant.ts";
-import { ROW_CASES, type RowCase } from "../engine/map_cases.ts";
+import type { RowCase } from "../engine/map_case.ts";
+import { ROW_CASES } from "../engine/map_cases.ts";
 
 /** The kernels of a case, with or without its rows outside of sequences. */
 export function mapKernels({ program, starts, same }: RowCase, withStarts: boolean): MapKernel[] {

@@ -109,7 +109,9 @@ export function printMap(request: MapRequest): MapKernel {
     return { ...print(tileDialect(constant, tile, located, words)), form: { tile } };
   };
   const printElements = (elements: number): Printed => {
-    const { code, places } = print(createChannelDialect(constant, elements));
+    const dialect = createChannelDialect(constant, elements);
+    const { code, places } = print(dialect);
+    if (dialect.mixes) throw new Error(`elements mix in "${name}"`);
     return { code: { ...code, lines: declareChannels(code.lines) }, places, form: { elements } };
   };
   const { code, places: made, form } = elements === null ? printRows() : printElements(elements);

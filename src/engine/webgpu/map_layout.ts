@@ -38,7 +38,7 @@ export function packSlots(slots: readonly Slot[], most: number): Slot[] {
     if (smallest.length < 2) continue;
     let width = 0;
     const members = smallest.flatMap((slot) => {
-      const moved = slot.members.map(({ array, offset }) => ({ array, offset: width + offset }));
+      const moved = slot.members.map(({ array }) => ({ array, offset: width }));
       width += slot.width;
       return moved;
     });

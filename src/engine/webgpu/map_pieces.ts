@@ -69,13 +69,13 @@ function cutsOf(
   return cuts;
 }
 
-/** Whether every value on the way has one element for each of the result, or a single one. */
+/** Whether every value on the way has one element for each of the result, or a single one: nothing puts elements elsewhere. */
 function isElements(result: Node, isThere: (node: Node) => boolean): boolean {
   return topological([result], isThere).every((node) => {
     if (isThere(node) || node.op === "leaf" || node.op === "constant") return true;
     if (node.op === "slice") return isInMemory(node.args[0]!, isThere);
     if (node.op === "reshape" || node.op === "broadcast") return true;
-    return isElementwise(node.op) && (node.size === result.size || node.size === 1);
+    return isElementwise(node.op);
   });
 }
 

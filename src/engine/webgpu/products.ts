@@ -13,13 +13,14 @@ const LEAST_SLICE = 1024;
 /** Partial products take at most this. */
 const MOST_PARTIAL_WORDS = 2 ** 24;
 
-/** How the inner size is cut: `slices` of `slice`, each with a partial product of its own, of at most `mostWords` together. */
-export function planMatmul(
-  { rows, inner, columns }: Pick<MatmulJob, "rows" | "inner" | "columns">,
-  mostWords: number = Infinity,
-): { readonly slice: number; readonly slices: number; readonly turns: number } {
+/** How the inner size of a product is cut: `slices` of `slice`, each with a partial product of its own. */
+export function planMatmul({ rows, inner, columns }: Pick<MatmulJob, "rows" | "inner" | "columns">): {
+  readonly slice: number;
+  readonly slices: number;
+  readonly turns: number;
+} {
   const tiles = Math.ceil(rows / MATMUL_TILE) * Math.ceil(columns / MATMUL_TILE);
-  const affordable = Math.max(1, Math.floor(Math.min(mostWords, MOST_PARTIAL_WORDS) / (rows * columns)));
+  const affordable = Math.max(1, Math.floor(MOST_PARTIAL_WORDS / (rows * columns)));
   const wanted = Math.min(Math.ceil(WANTED_TILES / tiles), Math.floor(inner / LEAST_SLICE), affordable);
   const needed = Math.ceil(matmulTurns(inner) / (MAX_TURNS - matmulTurns(1)));
   const count = Math.max(1, wanted, needed);
@@ -82,7 +83,7 @@ function productBand(machine: Machine, { a, b, out, rows, inner, columns, form }
   const kernel = KERNELS[form];
   const right = operandOf(machine, b, inner * columns, "the right matrix of a product");
   const left = operandOf(machine, a, rows * inner, "the left matrix of a product");
-  const { slice, slices } = planMatmul({ rows, inner, columns }, wordsPerBinding(machine));
+  const { slice, slices } = planMatmul({ rows, inner, columns });
   const tiles = Math.ceil(rows / MATMUL_TILE) * Math.ceil(columns / MATMUL_TILE);
   const multiply = (target: Region): void => {
     const to = operandOf(machine, target, slices * rows * columns, "a product");
