@@ -1,8 +1,9 @@
 import type { HostArray } from "../../core/types.ts";
-import { type Node, topological } from "../../trace/graph.ts";
+import type { Node } from "../../trace/graph.ts";
 import { memory, type Place } from "../../trace/places.ts";
 import { printCode } from "../../trace/print.ts";
 import type { RowProgram } from "../../trace/rows.ts";
+import { valuesAhead } from "../../trace/rows_ahead.ts";
 import { createJsDialect } from "../../trace/dialect.ts";
 import type { MapJob } from "../engine.ts";
 import { compileKernel } from "./kernel.ts";
@@ -48,7 +49,7 @@ function compileRows(program: RowProgram): RowKernel {
   params.forEach(({ leaf }, k) => places.set(leaf, memory(`P${k}`)));
   inputs.forEach(({ leaf }, k) => places.set(leaf, memory(`I${k}`, `i${k}`)));
   places.set(t, { kind: "same", text: "t" });
-  const ahead = printCode(fromParameters(program), places, use);
+  const ahead = printCode(valuesAhead(program), places, use);
   const body = printCode(outputs.map(({ node }) => node), places, use);
   const rows = inputs.flatMap(({ leaf, shift, per }, k) => {
     if (per === "sequence") return [`const I${k} = inputs[${k}], i${k} = b * ${leaf.size};`];
@@ -73,14 +74,4 @@ function compileRows(program: RowProgram): RowKernel {
     "}",
     "}",
   ], use);
-}
-
-/** What rows need of parameters alone, but for views and constants: computed once. */
-function fromParameters({ outputs, inputs, t }: RowProgram): Node[] {
-  const order = topological(outputs.map(({ node }) => node));
-  const varying = new Set<Node>([t, ...inputs.map(({ leaf }) => leaf)]);
-  for (const node of order) if (node.args.some((arg) => varying.has(arg))) varying.add(node);
-  const free = (node: Node): boolean => !varying.has(node) && node.op !== "leaf" && node.op !== "constant";
-  const used = order.filter((node) => varying.has(node)).flatMap(({ args }) => args);
-  return [...new Set([...used, ...outputs.map(({ node }) => node)])].filter(free);
 }
