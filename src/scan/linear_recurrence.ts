@@ -164,32 +164,31 @@ function run(
 ): Tensor {
   const engine = engineOf(device);
   const { batch, state } = sizes;
+  const label = "a linear recurrence";
+  const y = wrapMemory(device, b.shape, engine.allocate(engine.dtype, sizeOf(b.shape), label), label);
   const sharedStart = h0 !== null && h0.shape.length === 1;
   const start = h0 && memoryOf(h0);
-  const spread = start && sharedStart && batch !== 1 ? spreadStart(engine, start, batch, state) : null;
-  const label = "a linear recurrence";
-  let out: Memory | undefined;
+  let spread: Memory | null = null;
   try {
-    out = engine.allocate(engine.dtype, sizeOf(b.shape), label);
-    engine.scan({ ...sizes, a: memoryOf(a), b: memoryOf(b), h0: spread ?? start, out, reverse });
+    if (start !== null && sharedStart && batch !== 1) spread = spreadStart(engine, start, batch, state);
+    const solved = { ...sizes, reverse, a: memoryOf(a), y: memoryOf(y), h0: start, sharedStart };
+    engine.scan({ ...sizes, reverse, a: solved.a, b: memoryOf(b), h0: spread ?? start, out: solved.y });
+    record({
+      name: "linearRecurrence",
+      inputs: h0 === null ? [a, b] : [a, b, h0],
+      outputs: [y],
+      // The cotangent of `a` needs y and h0, the others `a` alone.
+      holds: isTracked(a) ? [a, y, ...(h0 === null ? [] : [h0])] : [a],
+      pullback([yBar], [wantsA = false, wantsB = false, wantsStart = false]) {
+        const bars = pullBackRecurrence(engine, solved, yBar!, { a: wantsA, b: wantsB, h0: wantsStart });
+        return h0 === null ? [bars.a, bars.b] : [bars.a, bars.b, bars.h0];
+      },
+    });
+    return y;
   } catch (error) {
-    if (out !== undefined) engine.free(out);
+    y.dispose();
     throw error;
   } finally {
     if (spread !== null) engine.free(spread);
   }
-  const y = wrapMemory(device, b.shape, out, label);
-  const solved = { ...sizes, reverse, a: memoryOf(a), y: out, h0: start, sharedStart };
-  record({
-    name: "linearRecurrence",
-    inputs: h0 === null ? [a, b] : [a, b, h0],
-    outputs: [y],
-    // The cotangent of `a` needs y and h0, the others `a` alone.
-    holds: isTracked(a) ? [a, y, ...(h0 === null ? [] : [h0])] : [a],
-    pullback([yBar], [wantsA = false, wantsB = false, wantsStart = false]) {
-      const bars = pullBackRecurrence(engine, solved, yBar!, { a: wantsA, b: wantsB, h0: wantsStart });
-      return h0 === null ? [bars.a, bars.b] : [bars.a, bars.b, bars.h0];
-    },
-  });
-  return y;
 }

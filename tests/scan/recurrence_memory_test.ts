@@ -41,6 +41,26 @@ testOn(MACHINES, "linearRecurrence: leaves its answer alone, and nothing when it
   return Promise.resolve();
 });
 
+testOn(MACHINES, "linearRecurrence: leaves nothing where gradients are refused", async (device) => {
+  const { a, b } = randomRecurrence({ form: "diagonal", time: 5, state: 3 }, { reverse: false, start: "none" });
+  const params = { a: tensor(device, a), b: tensor(device, b) };
+  const weights = tensor(device, b);
+  const ledger = watchMemory(device);
+  let escaped: Tensor | undefined;
+  const loss = valueAndGrad((p: Record<"a" | "b", Tensor>) => {
+    escaped = p.a;
+    return weighted(linearRecurrence(p), weights, [3]);
+  });
+  const { value, grads } = await loss(params);
+  for (const used of [value, grads.a, grads.b]) used.dispose();
+  assertThrows(
+    () => linearRecurrence({ a: escaped!, b: params.b }),
+    TypeError,
+    "Cannot differentiate linearRecurrence()",
+  );
+  assertEquals(ledger.held(), []);
+});
+
 testOn(
   MACHINES,
   "pullBackRecurrence: what is asked for and nothing else, whatever that is",

@@ -54,6 +54,8 @@ export function unpack(program: StepProgram): string {
   return `const ${[...params, "S = arrays.shared", "Z = arrays.hoisted", "X = arrays.xs"].join(", ")};`;
 }
 
+let compiled = 0;
+
 /**
  * Compiles the text of a kernel. Its text is made from a graph of known operations and numbers, never from strings of a
  * user. Scratch memory is allocated here, once; arithmetic is in f64 and rounded where it is stored.
@@ -61,6 +63,8 @@ export function unpack(program: StepProgram): string {
 export function compileKernel<F>(parameters: string, body: readonly string[], use: JsDialect): F {
   const constants = use.constants.map((_, i) => `K${i} = constants[${i}]`).join(", ");
   const source = [
+    // V8 keeps what it has learnt of a function by its text: one text for f32 and for f64 would be slow for both.
+    `// kernel ${compiled++}`,
     '"use strict";',
     PRELUDE,
     `const W = new Float64Array(${use.scratchWords});`,
