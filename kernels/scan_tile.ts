@@ -132,7 +132,8 @@ function reduceMain(spec: TileSpec): string[] {
     return source === "rows"
       ? `${sum} += ${entry} * ${column};`
       // A product of many matrices may be infinite: a zero stays what it is.
-      : `{ let p = ${column}; ${sum} += select(vec4<f32>(), ${entry} * p, p != vec4<f32>()); }`;
+      // By its bits: comparisons take a NaN for a zero.
+      : `{ let p = ${column}; ${sum} += select(vec4<f32>(), ${entry} * p, (bitcast<vec4<u32>>(p) << vec4(1u)) != vec4<u32>()); }`;
   };
   return [
     ...place(layout),
@@ -173,7 +174,7 @@ function applyMain(spec: TileSpec): string[] {
   };
   const term = (j: string): string => {
     const [a, s] = [`factor[here + lane * ${stride}u + ${j}]`, `state[half * ${n}u + ${j}]`];
-    return source === "rows" ? `sum += ${a} * ${s};` : `if (${s} != 0.0) { sum += ${a} * ${s}; }`;
+    return source === "rows" ? `sum += ${a} * ${s};` : `if ((bitcast<u32>(${s}) << 1u) != 0u) { sum += ${a} * ${s}; }`;
   };
   const at = addresses(spec, "r").vector;
   // A row without a matrix adds its vector to the state; a product with the identity would spread what is not finite.

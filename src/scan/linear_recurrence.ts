@@ -52,7 +52,8 @@ interface Sizes {
  *
  * When not to use it: sequences of fewer than 256 steps (1024 with matrices of 5 rows and more) are parallel over B and D
  * only, on WebGPU too. And there, in f32, the product of the matrices of a chunk of 64 steps or more must stay below 3e38
- * wherever the state that it meets is not zero: otherwise y is not finite, though one step after the other might be.
+ * wherever the state that it meets is not zero: otherwise y is not finite, though one step after the other might be. Below
+ * 1e-38 it is 0, and what later steps would amplify again is lost.
  *
  * Throws a `TypeError` for shapes, dtypes or names that do not fit, a `DeviceError` if the device is gone or full.
  *
