@@ -21,15 +21,9 @@ export type { DType, HostArray, HostTensor, Shape, ShapeTree, Tree } from "./src
 export { DeviceError, KernelError, TraceError } from "./src/core/errors.ts";
 export { type Device, type DeviceOptions, openDevice } from "./src/device.ts";
 export { type Tensor, tensor, type TensorLike, tidy, toDevice, toHost } from "./src/tensor.ts";
-export {
-  defineStep,
-  type InitOptions,
-  type JacobianStructure,
-  type ParameterSyms,
-  type Step,
-  type StepSpec,
-} from "./src/step.ts";
-export type { InitRule, InitRules, InitScheme } from "./src/init.ts";
+export { defineStep, type JacobianStructure, type ParameterSyms, type Step, type StepSpec } from "./src/step.ts";
+export type { InitOptions } from "./src/init_params.ts";
+export type { InitRule, InitRules, InitScheme, MatrixRule } from "./src/init.ts";
 export type { Sym } from "./src/trace/graph.ts";
 export type { Operand } from "./src/trace/operands.ts";
 export type { RowAccess } from "./src/trace/rows.ts";
@@ -40,8 +34,27 @@ export { elman } from "./src/cells/elman.ts";
 export { gru } from "./src/cells/gru.ts";
 export { lem } from "./src/cells/lem.ts";
 export { lstm } from "./src/cells/lstm.ts";
-export { auto, blockDeer, deer, jacobi, picard, quasiDeer, sequential } from "./src/solve/make_method.ts";
-export type { DiagonalChoice, Method, MethodName, MethodOptions } from "./src/solve/methods.ts";
+export { multiHead, type MultiHeadOptions } from "./src/cells/multi_head.ts";
+export {
+  auto,
+  blockDeer,
+  deer,
+  elk,
+  jacobi,
+  picard,
+  quasiDeer,
+  quasiElk,
+  sequential,
+} from "./src/solve/make_method.ts";
+export type {
+  Damping,
+  DiagonalChoice,
+  ElkEstimate,
+  ElkOptions,
+  Method,
+  MethodName,
+  MethodOptions,
+} from "./src/solve/methods.ts";
 export type { Problem } from "./src/solve/problem.ts";
 export type { GuessChoice } from "./src/solve/guess.ts";
 export type { ErrorKind } from "./src/engine/engine.ts";
@@ -80,7 +93,12 @@ export {
   type GradientReport,
   type LeafReport,
 } from "./src/grad/check_grads.ts";
-export { valueAndGrad } from "./src/grad/value_and_grad.ts";
+export { type ValueAndGrad, valueAndGrad, type ValueWithAux } from "./src/grad/value_and_grad.ts";
+export { kalmanFilter } from "./src/kalman/kalman_filter.ts";
+export { kalmanSmoother } from "./src/kalman/kalman_smoother.ts";
+export type { KalmanOptions } from "./src/kalman/job.ts";
+export type { LinearGaussianModel } from "./src/kalman/model.ts";
+export type { FilterPosterior, SmootherPosterior } from "./src/kalman/posterior.ts";
 export { adam, type AdamOptions, type AdamState, adamw, type AdamwOptions } from "./src/train/adam.ts";
 export { applyGradients, applyUpdates, type TrainState } from "./src/train/apply_updates.ts";
 export { chain } from "./src/train/chain.ts";
@@ -99,6 +117,29 @@ export {
   warmupCosineDecaySchedule,
 } from "./src/train/schedules.ts";
 export { sgd, type SgdOptions, type SgdState } from "./src/train/sgd.ts";
+export { shuffleBatches, type ShuffleOptions } from "./src/train/shuffle_batches.ts";
+export type { Random, RandomState } from "./src/core/random.ts";
+export { train, type TrainStep } from "./src/train/train.ts";
+export type { TrainSettings } from "./src/train/train_settings.ts";
+export type { Loss, LossOptions } from "./src/train/train_step.ts";
+export type { FailurePolicy, TrainFailure } from "./src/train/train_window.ts";
+export {
+  type KeptTrajectory,
+  type SequenceId,
+  type WarmStartOptions,
+  type WarmStarts,
+  warmStarts,
+} from "./src/train/warm_starts.ts";
+export { type Checkpoint, type CheckpointOptions, loadCheckpoint, saveCheckpoint } from "./src/train/checkpoint.ts";
+export { formatJsonLine, formatProgress, type LogRecord, scalarsOf } from "./src/train/log.ts";
+export { writeTensorboardHeader, writeTensorboardScalars } from "./src/train/log_tensorboard.ts";
+export { bidirectional } from "./src/layers/bidirectional.ts";
+export { dense, type DenseActivation, type DenseOptions, mlp, type MlpOptions } from "./src/layers/dense.ts";
+export { layerNorm, type LayerNormOptions } from "./src/layers/layer_norm.ts";
+export { pool, type PoolOptions } from "./src/layers/pool.ts";
+export { recurrent, type RecurrentOptions } from "./src/layers/recurrent.ts";
+export { residual } from "./src/layers/residual.ts";
+export { reversed } from "./src/layers/reversed.ts";
 export { defineLinearLayer, type LinearLayer, type SequenceLayer } from "./src/layers/linear_layer.ts";
 export type {
   GateArguments,
@@ -107,7 +148,7 @@ export type {
   RecurrenceSpec,
   StateSyms,
 } from "./src/layers/describe_layer.ts";
-export type { LayerOptions, LayerRun } from "./src/layers/run_layer.ts";
+export type { LayerOptions, LayerRun, TrajectoryMemory } from "./src/layers/layer_options.ts";
 export type { Activation, LayerSize } from "./src/layers/gates.ts";
 export { gilr, type GilrOptions } from "./src/layers/gilr.ts";
 export { gilrLstm, type GilrLstmOptions } from "./src/layers/gilr_lstm.ts";

@@ -126,13 +126,14 @@ export class Tape {
     totals.set(input, addMemories(this.device, [before, part], sizeOf(input.shape)));
   }
 
-  /** Frees what was recorded, all but `keep`: its tensors cannot be used for gradients any more. */
-  end(keep: Tensor | undefined): void {
+  /** Frees what was recorded, all but what is kept: that is an ordinary tensor from then on. */
+  end(keep: ReadonlySet<unknown>): void {
     this.#ended = true;
     for (const { outputs, holds } of this.#recordings) {
       for (const value of holds) release(value);
-      for (const output of outputs) if (output !== keep) output.dispose();
+      for (const output of outputs) if (!keep.has(output)) output.dispose();
     }
+    for (const kept of keep) tapes.delete(kept as Tensor);
     for (const value of this.#watched) release(value);
     this.#recordings.length = 0;
     this.#watched.length = 0;

@@ -54,7 +54,8 @@ class DeviceTensor implements Tensor {
 
   get memory(): Memory {
     engineOf(this.device);
-    if (this.#disposed) {
+    // A loan does not keep the memory of its lender.
+    if (this.#disposed || (this.#owner.#disposed && this.#owner.#holds === 0)) {
       throw new DeviceError(`Cannot use ${this.label}: it was disposed; use it before its scope ends`);
     }
     return this.#memory;
@@ -261,7 +262,7 @@ export async function tidy<R>(device: Device, fn: () => R | Promise<R>): Promise
 }
 
 /** All objects reachable from `value` through arrays and plain records, and the fields of solutions. */
-function collect(value: unknown, into: Set<unknown>): void {
+export function collect(value: unknown, into: Set<unknown>): void {
   if (typeof value !== "object" || value === null || into.has(value) || ArrayBuffer.isView(value)) return;
   into.add(value);
   if (!isTensor(value)) { for (const field of Object.values(value)) collect(field, into); }

@@ -179,6 +179,6 @@ async function evaluate<P extends Tree<Tensor>, A extends unknown[]>(
     checkValue(value);
     return await readNumber(value);
   } finally {
-    tape.end(value);
+    tape.end(new Set([value]));
   }
 }

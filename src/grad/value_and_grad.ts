@@ -3,18 +3,34 @@ import { formatShape, sizeOf } from "../core/shape.ts";
 import { flattenTree, mapTree } from "../core/tree.ts";
 import type { Tree } from "../core/types.ts";
 import { engineOf } from "../device.ts";
-import { Tape } from "../tape.ts";
-import { isTensor, type Tensor, viewAs, wrapMemory } from "../tensor.ts";
+import type { Memory } from "../engine/engine.ts";
+import { isTracked, Tape } from "../tape.ts";
+import { collect, isTensor, isTensorLike, type Tensor, type TensorLike, viewAs, wrapMemory } from "../tensor.ts";
+
+/** What a differentiated function may return: its value, and what is to be kept of the rest. */
+export interface ValueWithAux<X> {
+  /** `()` */
+  readonly value: Tensor;
+  /** Tensors, alone or in arrays and records, that outlive the call: states for the next piece of a sequence, predictions. */
+  readonly aux: X;
+}
+
+/** What {@linkcode valueAndGrad} answers. */
+export interface ValueAndGrad<P> {
+  readonly value: Tensor;
+  /** In the tree of the parameters. */
+  readonly grads: P;
+}
 
 /**
  * The value of a scalar function and its gradient with respect to a tree of parameters, by reverse mode over cervid's
  * differentiable functions (`map`, `linearRecurrence`, layers, `sum`, `mean`, ...).
  *
  * `fn` gets the parameters and the further arguments as they are, and returns a tensor of shape `()`. What it makes from the
- * parameters is freed when the gradient is there, but for the value; on WebGPU nothing waits for the device. There is no
- * global tape: calls may overlap in time.
+ * parameters is freed when the gradient is there, but for the value, and for what it returns beside it as `{ value, aux }`; on
+ * WebGPU nothing waits for the device. There is no global tape: calls may overlap in time, but not nest.
  *
- * Cost: about three times that of `fn`; memory for what the pullbacks read, mostly the inputs of each function. Throws
+ * Cost: three to five times that of `fn` (measured on layers); memory for what the pullbacks read, mostly the inputs of each function. Throws
  * (rejects with) a `TypeError` where parameters are no float tensors of one device, or the value is no scalar tensor.
  *
  * @example The gradient of a mean square
@@ -39,7 +55,14 @@ import { isTensor, type Tensor, viewAs, wrapMemory } from "../tensor.ts";
  */
 export function valueAndGrad<P extends Tree<Tensor>, A extends unknown[]>(
   fn: (params: P, ...args: A) => Tensor | Promise<Tensor>,
-): (params: P, ...args: A) => Promise<{ value: Tensor; grads: P }> {
+): (params: P, ...args: A) => Promise<ValueAndGrad<P>>;
+/** The same for a function that also returns what is to be kept beside its value. */
+export function valueAndGrad<P extends Tree<Tensor>, A extends unknown[], X>(
+  fn: (params: P, ...args: A) => ValueWithAux<X> | Promise<ValueWithAux<X>>,
+): (params: P, ...args: A) => Promise<ValueAndGrad<P> & { aux: X }>;
+export function valueAndGrad<P extends Tree<Tensor>, A extends unknown[]>(
+  fn: (params: P, ...args: A) => Tensor | ValueWithAux<unknown> | Promise<Tensor | ValueWithAux<unknown>>,
+): (params: P, ...args: A) => Promise<ValueAndGrad<P> & { aux?: unknown }> {
   if (typeof fn !== "function") {
     throw new TypeError(`Cannot differentiate: expected a function of parameters, got ${describe(fn)}`);
   }
@@ -47,49 +70,81 @@ export function valueAndGrad<P extends Tree<Tensor>, A extends unknown[]>(
     const leaves = leavesOf(params);
     const { device } = leaves[0]!;
     const tape = new Tape(device);
+    const keep = new Set<unknown>();
     let value: Tensor | undefined;
     try {
       const watched = new Map(leaves.map((leaf) => [leaf, tape.watch(leaf)]));
-      value = await fn(mapTree<Tensor, Tensor>(params, isTensor, (leaf) => watched.get(leaf)!) as P, ...args);
+      const result = await fn(mapTree<Tensor, Tensor>(params, isTensor, (leaf) => watched.get(leaf)!) as P, ...args);
+      const withAux = hasAux(result);
+      value = withAux ? result.value : result as Tensor;
       checkValue(value);
-      const engine = engineOf(device);
-      const one = engine.upload(new Float32Array([1]), "the cotangent of the value");
-      const wrt = [...watched.values()];
-      const gradients = new Map(tape.backward(value, one, wrt).map((memory, k) => [leaves[k]!, memory]));
-      engine.free(one);
-      const made = new Map<Tensor, Tensor>();
-      const grads = mapTree<Tensor, Tensor>(params, isTensor, (leaf, path) => {
-        // A tensor under two names has one gradient.
-        const known = made.get(leaf);
-        if (known !== undefined) return viewAs(known, known.shape);
-        const size = sizeOf(leaf.shape);
-        const memory = gradients.get(leaf) ?? engine.upload(new Float32Array(size), `the gradient of ${path}`);
-        const gradient = wrapMemory(device, [...leaf.shape], memory, `the gradient of ${path}`);
-        made.set(leaf, gradient);
-        return gradient;
-      });
-      return { value, grads: grads as P };
+      const grads = gradientsOf(tape, value, params, watched);
+      collect(result, keep);
+      return { value, grads, ...(withAux ? { aux: result.aux } : {}) };
     } catch (error) {
       value?.dispose?.();
       throw error;
     } finally {
-      tape.end(value);
+      tape.end(keep);
     }
   };
 }
 
+const hasAux = (result: unknown): result is ValueWithAux<unknown> =>
+  typeof result === "object" && result !== null && !isTensor(result) && "aux" in result && "value" in result;
+
+/** The gradients of a value in the tree of the parameters. */
+function gradientsOf<P extends Tree<Tensor>>(
+  tape: Tape,
+  value: Tensor,
+  params: P,
+  watched: ReadonlyMap<Tensor, Tensor>,
+): P {
+  const { device } = tape;
+  const engine = engineOf(device);
+  const one = engine.upload(new Float32Array([1]), "the cotangent of the value");
+  let memories: readonly (Memory | null)[] = [];
+  try {
+    memories = tape.backward(value, one, [...watched.values()]);
+  } finally {
+    // A function that returns a parameter hands its cotangent on.
+    if (!memories.includes(one)) engine.free(one);
+  }
+  const gradients = new Map([...watched.keys()].map((leaf, k) => [leaf, memories[k]]));
+  const made = new Map<Tensor, Tensor>();
+  return mapTree<Tensor, Tensor>(params, isTensor, (leaf, path) => {
+    // A tensor under two names has one gradient.
+    const known = made.get(leaf);
+    if (known !== undefined) return viewAs(known, known.shape);
+    const size = sizeOf(leaf.shape);
+    const memory = gradients.get(leaf) ?? engine.upload(new Float32Array(size), `the gradient of ${path}`);
+    const gradient = wrapMemory(device, [...leaf.shape], memory, `the gradient of ${path}`);
+    made.set(leaf, gradient);
+    return gradient;
+  }) as P;
+}
+
 function leavesOf(params: Tree<Tensor>): Tensor[] {
   const context = "Cannot differentiate";
-  if (typeof params !== "object" || params === null) {
-    throw new TypeError(`${context}: params must be a record of tensors, got ${describe(params)}`);
+  if (typeof params !== "object" || params === null || isTensor(params)) {
+    const came = isTensor(params) ? "one tensor; write { x: tensor }" : describe(params);
+    throw new TypeError(`${context}: params must be a record of tensors, got ${came}`);
   }
-  const entries = flattenTree<Tensor>(params, isTensor);
+  const entries = flattenTree<TensorLike>(params, isTensorLike) as [string, Tensor][];
   if (entries.length === 0) throw new TypeError(`${context}: params must have at least one tensor, got none`);
   const { device } = entries[0]![1];
   for (const [path, leaf] of entries) {
+    if (!isTensor(leaf)) {
+      throw new TypeError(`${context}: params.${path} must be a tensor on a device, got host data; use toDevice()`);
+    }
     if (leaf.device !== device) throw new TypeError(`${context}: params.${path} lives on another device than the rest`);
     if (leaf.dtype !== device.dtype) {
       throw new TypeError(`${context}: params.${path} must have dtype ${device.dtype}, got ${leaf.dtype}`);
+    }
+    if (isTracked(leaf)) {
+      throw new TypeError(
+        `${context}: params.${path} is being differentiated by another call already; there are no derivatives of derivatives`,
+      );
     }
   }
   return [...new Set(entries.map(([, leaf]) => leaf))];

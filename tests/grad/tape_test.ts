@@ -106,6 +106,11 @@ testOn(PRECISE, "valueAndGrad: wrong calls say what was expected", async (device
     return (await valueAndGrad((q: Params) => mean(twice(x, { w: q.w, b: outer!.b })))(params)).value;
   });
   await assertRejects(() => nested(params), TypeError, "its arguments belong to two calls of valueAndGrad");
+  const twofold = valueAndGrad(async (p: Params) => (await valueAndGrad((q: Params) => mean(twice(x, q)))(p)).value);
+  await assertRejects(() => twofold(params), TypeError, "there are no derivatives of derivatives");
+  const one = { x: host([1], [1]) } as unknown as { x: Tensor };
+  await assertRejects(() => valueAndGrad(() => mean(x))(one), TypeError, "params.x must be a tensor on a device");
+  await assertRejects(() => valueAndGrad(() => mean(x))(x as never), TypeError, "got one tensor; write { x: tensor }");
   await assertRejects(
     () => valueAndGrad((p: Params) => mean(twice(x, { w: outer!.w, b: p.b })))(params),
     TypeError,
@@ -118,6 +123,28 @@ testOn(PRECISE, "valueAndGrad: wrong calls say what was expected", async (device
     "params.n must have dtype f64, got u32",
   );
   await assertRejects(() => valueAndGrad(() => mean(x))({}), TypeError, "params must have at least one tensor");
+});
+
+testOn(MACHINES, "valueAndGrad: of a parameter itself, and what is kept beside the value", async (device) => {
+  const [params, x] = [paramsOn(device), inputOn(device)];
+  const scalar = { y: tensor(device, host([4], [])), z: params.w };
+  const { value, grads } = await valueAndGrad((p: typeof scalar) => p.y)(scalar);
+  // What is made next must not land in the memory of the gradient.
+  tensor(device, host([77], []));
+  assertEquals([await read(value), await read(grads.y), await read(grads.z)], [
+    Float64Array.of(4),
+    Float64Array.of(1),
+    new Float64Array(9),
+  ]);
+  const carried = valueAndGrad((p: Params, before: Tensor) => {
+    const y = map(layer, { inputs: { x, before }, params: p });
+    return { value: mean(y), aux: { y, more: [p.b] } };
+  });
+  const first = await carried(params, x);
+  const second = await carried(params, first.aux.y);
+  const plain = map(layer, { inputs: { x, before: first.aux.y }, params });
+  assertEquals(await read(second.aux.y), await read(plain));
+  assertEquals(await read(first.aux.more[0]!), await read(params.b));
 });
 
 testOnGpu("gradients wait for nothing, and leave nothing behind", async () => {
