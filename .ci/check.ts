@@ -8,6 +8,8 @@ const STEPS: [name: string, ...args: string[]][] = [
   ["format", "fmt", "--check"],
   ["lint", "lint"],
   ["types", "run", "-A", "tests/std/run.ts", "check"],
+  // As those see them who import the sources without this project's options.
+  ["types by default", "check", "--config", ".ci/consumer.json", "mod.ts"],
   ["docs", "doc", "--lint", ...Object.values(config.exports)],
   ["publish dry run", "publish", "--dry-run", "--allow-dirty"],
 ];

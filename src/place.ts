@@ -1,8 +1,9 @@
 import { describe } from "./core/describe.ts";
+import { DeviceError } from "./core/errors.ts";
 import { checkHostTensor } from "./core/host.ts";
 import type { Shape, Tree } from "./core/types.ts";
 import { type Device, engineOf } from "./device.ts";
-import { deviceIn, isTensor, isTensorLike, type Tensor, tensor, type TensorLike } from "./tensor.ts";
+import { deviceIn, isDisposed, isTensor, isTensorLike, type Tensor, tensor, type TensorLike } from "./tensor.ts";
 
 /** The device of a call: the one given, else that of the first tensor among its arguments. */
 export function findDevice(
@@ -32,6 +33,9 @@ export function place(context: string, what: string, value: TensorLike, device: 
     throw new TypeError(`${context}: ${what} must be a tensor or { data, shape }, got ${describe(value)}`);
   }
   if (isTensor(value)) {
+    if (isDisposed(value)) {
+      throw new DeviceError(`${context}: ${what} was disposed; use it before its scope ends`);
+    }
     if (value.device !== device) {
       throw new TypeError(
         `${context}: ${what} lives on another device; copy it with tensor(device, await toHost(...))`,

@@ -67,6 +67,10 @@ class DeviceTensor implements Tensor {
     this.#free();
   }
 
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
   /** Until `release()` its memory stays, whoever disposes it. */
   hold(): void {
     if (this.#holds === 0) void this.memory;
@@ -111,6 +115,11 @@ export function isTensor(value: unknown): value is Tensor {
 /** Whether `value` looks like an array: a tensor, or host data with a shape. */
 export function isTensorLike(value: unknown): value is TensorLike {
   return isTensor(value) || (typeof value === "object" && value !== null && "data" in value && "shape" in value);
+}
+
+/** Whether a tensor was disposed. */
+export function isDisposed(value: Tensor): boolean {
+  return (value as DeviceTensor).disposed;
 }
 
 /** The memory of a tensor; a DeviceError if it was disposed. */

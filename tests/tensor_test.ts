@@ -59,8 +59,12 @@ testOn(MACHINES, "a disposed tensor says so wherever it is used, a second dispos
   gone.dispose();
   gone.dispose();
   gone[Symbol.dispose]();
-  const message = "Cannot use the inputs: it was disposed; use it before its scope ends";
-  await assertRejects(() => toHost(gone), DeviceError, message);
+  const message = "xs was disposed; use it before its scope ends";
+  await assertRejects(
+    () => toHost(gone),
+    DeviceError,
+    "Cannot use the inputs: it was disposed; use it before its scope ends",
+  );
   await assertRejects(() => solve(cell, { params, xs: gone }, {}), DeviceError, message);
   assertThrows(() => enqueueSolve(cell, { params, xs: gone }, {}), DeviceError, message);
   assertThrows(() => gone.dtype, DeviceError, message);

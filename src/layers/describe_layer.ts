@@ -34,7 +34,11 @@ export interface RecurrenceSpec<P extends ShapeTree, N extends string> {
   /** n: the number of states. */
   readonly state: number;
   /** `a`, `[n]` or one number `[]` for all states, and `b [n]`; further vectors by other names are kept for the output. */
-  gates(args: GateArguments<P, N>): { readonly a: Sym; readonly b: Sym; readonly [kept: string]: Sym };
+  gates(args: GateArguments<P, N>): {
+    readonly a: Sym;
+    readonly b: Sym;
+    readonly [kept: string]: Sym | undefined;
+  };
 }
 
 /** A network on linear recurrences as its user writes it. */

@@ -19,8 +19,9 @@ export interface GilrLstmOptions extends LayerSize {
  *     c[t] = f ∘ c[t-1] + i ∘ z,  y = o ∘ c[t]
  *
  * Parameters `surrogate: { weight_ih (2H, I), bias (2H) }`, gates g j, and `weight_ih (4H, I)`, `weight_hh (4H, H)`, `bias
- * (4H)`, gates in the order f i o z: 2 H (H + I) more than an LSTM has. State `[h̃, c]`, D = 2H. Its cell's Jacobian is
- * triangular, which counts as dense; Newton's method needs two sweeps for it, one for each half. Cost of a step: 6 H I + 4 H²
+ * (4H)`, gates in the order f i o z: 2 H (I + 1) more than an LSTM has. State `[h̃, c]`, D = 2H. Its cell's Jacobian is
+ * triangular, which counts as dense; `quasi-deer` solves it exactly in two sweeps, one for each half, as `deer` does at D times
+ * the cost, and a third finds that nothing changes. Cost of a step: 6 H I + 4 H²
  * multiplications. Memory at once, beside xs but with the answer: 5 H words per (b, t), on WebGPU 12 H where both matrices
  * of the gates have 4096 elements and more.
  *

@@ -16,7 +16,7 @@ export interface StronglyTypedOptions extends LayerSize {
  *     T-GRU:   z, f, o as in the T-LSTM,  y[t] = h[t] = f ∘ h[t-1] + z ∘ o
  *
  * Parameters `weight_ih (2H, I)` and `bias (2H)`, gates in the order z f; of the T-LSTM and the T-GRU `weight_ih (3H, 2I)`,
- * whose columns meet `x[t-1]` first, and `bias (3H)`, gates z f o. The paper's T-RNN has no b_z: 0. State D = H. Cost of a
+ * whose columns meet `x[t-1]` first, and `bias (3H)`, gates z f o. The paper's T-RNN has no b_z (put 0 there). State D = H. Cost of a
  * step: 2 H I or 6 H I multiplications. Memory at once, beside xs but with the answer: 3 H words per (b, t), of the T-LSTM
  * 4 H; on WebGPU, where `weight_ih` has 4096 elements and more, 4 H, of the T-LSTM 6 H + 2 I, of the T-GRU 5 H + 2 I.
  *

@@ -127,7 +127,10 @@ export function defineMap<
       throw new TypeError(`${context}: the shape of "${input}" must be an array, got ${describe(shape)}`);
     }
     checkKeys(context, `the input "${input}"`, rest, ["shift", "per"]);
-    const { per } = rest as Partial<RowAccess>;
+    const { per, shift } = rest as Partial<RowAccess>;
+    if (per === "sequence" && shift !== undefined) {
+      throw new RangeError(`${context}: "${input}" has one row a sequence, and no shift, got ${describe(shift)}`);
+    }
     if (per !== undefined && per !== "step" && per !== "sequence") {
       throw new RangeError(`${context}: per of "${input}" must be "step" or "sequence", got ${describe(per)}`);
     }

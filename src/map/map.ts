@@ -13,7 +13,7 @@ import { type MapCall, pullBackMap } from "./map_pullback.ts";
 
 /** The arrays that a mapped function is applied to. */
 export interface MapArguments {
-  /** `(B, T, ...shape)` or `(T, ...shape)` by the names of the function's inputs; per sequence `(B, ...shape)` or `shape`. */
+  /** `(B, T, ...shape)`, `(T, ...shape)` or `shape` by the names of the function's inputs; per sequence `(B, ...shape)` or `shape`. */
   inputs: { readonly [name: string]: TensorLike };
   /** Parameters in the tree that the function declares; absent where it has none. */
   params?: Tree<TensorLike>;
@@ -27,14 +27,13 @@ export interface MapArguments {
 /** What {@linkcode map} returns: a tensor for a single value, else a record of them. */
 export type Mapped<R extends RowResult> = R extends Sym ? Tensor : { [K in keyof R]: Tensor };
 
-/** The axes before those of a row. */
+/** The axes before those of a row: `(B, T)`, `(T)`, or none of a single row. */
 interface Rows {
   readonly batch: number;
   readonly time: number;
   readonly batched: boolean;
+  readonly leading: Shape;
 }
-
-const leading = ({ batch, time, batched }: Rows): Shape => batched ? [batch, time] : [time];
 
 /** B and T, from all inputs: those per step must agree. */
 function findRows(context: string, leaves: readonly RowLeaf[], inputs: ReadonlyMap<string, TensorLike>): Rows {
@@ -43,20 +42,19 @@ function findRows(context: string, leaves: readonly RowLeaf[], inputs: ReadonlyM
     if (per === "sequence") continue;
     const given = shapeOf(context, path, inputs.get(path)!);
     const axes = given.length - shape.length;
-    if ((axes !== 1 && axes !== 2) || !sameShape(given.slice(axes), shape)) {
-      const wanted = [["B", "T", ...shape], ["T", ...shape]].map((axes) =>
+    if (axes < 0 || axes > 2 || !sameShape(given.slice(axes), shape)) {
+      const wanted = [["B", "T", ...shape], ["T", ...shape], shape].map((axes) =>
         `(${axes.join(", ")}${axes.length === 1 ? "," : ""})`
       );
       throw new TypeError(`${context}: ${path} must have shape ${wanted.join(" or ")}, got ${formatShape(given)}`);
     }
-    const own = axes === 2
-      ? { batch: given[0]!, time: given[1]!, batched: true }
-      : { batch: 1, time: given[0]!, batched: false };
-    rows ??= own;
-    if (!sameShape(leading(own), leading(rows))) {
+    const leading = given.slice(0, axes);
+    const [time = 1, batch = 1] = leading.toReversed();
+    rows ??= { batch, time, batched: axes === 2, leading };
+    if (!sameShape(leading, rows.leading)) {
       throw new TypeError(
-        `${context}: ${path} must have the rows of the inputs before it, ${formatShape(leading(rows))}, got ${
-          formatShape(leading(own))
+        `${context}: ${path} must have the same rows as the other inputs, ${formatShape(rows.leading)}, got ${
+          formatShape(leading)
         }`,
       );
     }
@@ -103,8 +101,8 @@ function namesOf(
 }
 
 /**
- * Applies a traced function to all rows: `y[b, t] = f(x[b, t - shift], ...; p, t)`. Arrays `(B, T, ...shape)`, or
- * `(T, ...shape)` for one sequence; the answers likewise. Differentiable.
+ * Applies a traced function to all rows: `y[b, t] = f(x[b, t - shift], ...; p, t)`. Arrays `(B, T, ...shape)`,
+ * `(T, ...shape)` for one sequence, or `shape` for one row; the answers likewise. Differentiable.
  *
  * Cost: one pass that reads every input once and writes every output once; no copy is made of inputs that are read with a
  * shift. Throws a `TypeError` for shapes, dtypes or names that do not fit.
@@ -161,7 +159,7 @@ export function map<R extends RowResult>(
       return start && placeRow(context, `starts.${leaf.path}`, start, shape, rows, device, temporary);
     });
     for (const { path, node } of program.outputs) {
-      const shape = [...leading(rows), ...node.shape];
+      const shape = [...rows.leading, ...node.shape];
       const label = `${path} of "${program.name}"`;
       outputs.push(wrapMemory(device, shape, engine.allocate(engine.dtype, sizeOf(shape), label), label));
     }

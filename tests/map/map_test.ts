@@ -1,5 +1,15 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { defineMap, type HostTensor, map, ops, type Tensor, tensor, type TensorLike, type Tree } from "../../mod.ts";
+import {
+  defineMap,
+  DeviceError,
+  type HostTensor,
+  map,
+  ops,
+  type Tensor,
+  tensor,
+  type TensorLike,
+  type Tree,
+} from "../../mod.ts";
 import { assertClose, host, numbers, read } from "../solve/arrays.ts";
 import { MACHINES, PRECISE, testOn } from "../solve/machines.ts";
 import { MAP_CASES, mapArrays, plainMap, treeOf } from "./functions.ts";
@@ -40,6 +50,15 @@ testOn(MACHINES, "map: without a batch axis the answers have none", async (devic
   }
 });
 
+testOn(MACHINES, "map: of single rows, and of disposed ones", async (device) => {
+  const scale = defineMap({ name: "s", inputs: { x: [], y: [2] }, params: {}, map: ({ x, y }) => ops.mul(x, y) });
+  const [x, y] = [tensor(device, host([3], [])), tensor(device, host([1, 2], [2]))];
+  const z = map(scale, { inputs: { x, y } });
+  assertEquals([z.shape, await read(z)], [[2], Float64Array.of(3, 6)]);
+  y.dispose();
+  assertThrows(() => map(scale, { inputs: { x, y } }), DeviceError, 'Cannot map "s": y was disposed; use it before');
+});
+
 testOn(PRECISE, "map: wrong calls say what was expected, what came, and the cure", (device) => {
   const fn = defineMap({
     name: "f",
@@ -55,11 +74,11 @@ testOn(PRECISE, "map: wrong calls say what was expected, what came, and the cure
     [{ ...good, inputs: { ...good.inputs, y: x } }, "inputs may have before, c, x, got"],
     [
       { ...good, inputs: { ...good.inputs, x: host(numbers(9), [3, 3]) } },
-      "x must have shape (B, T, 2) or (T, 2), got (3, 3)",
+      "x must have shape (B, T, 2) or (T, 2) or (2,), got (3, 3)",
     ],
     [
       { ...good, inputs: { ...good.inputs, x: host(numbers(8), [4, 2]) } },
-      "x must have the rows of the inputs before it, (3,), got (4,)",
+      "x must have the same rows as the other inputs, (3,), got (4,)",
     ],
     [{ ...good, inputs: { ...good.inputs, c: host([1, 2], [2]) } }, "c must have shape (), got (2,)"],
     [{ ...good, starts: { x } }, "starts may have before, got x"],
@@ -85,6 +104,7 @@ testOn(PRECISE, "defineMap: wrong descriptions are refused", () => {
     [{ inputs: { x: [2, 3, 4] } }, 'input "x" must have at most two axes'],
     [{ inputs: { x: { shape: [2], shift: 0.5 } } }, "must be a whole number of at least 0, got 0.5"],
     [{ inputs: { x: { shape: [2], lag: 1 } } }, "may have shift, per, got lag"],
+    [{ inputs: { x: { shape: [2], per: "sequence", shift: 1 } } }, '"x" has one row a sequence, and no shift, got 1'],
     [{ inputs: { x: { shape: [2], per: "batch" } } }, 'per of "x" must be "step" or "sequence", got "batch"'],
     [{ map: 3 }, "map must be a function, got 3"],
     [{ map: () => 3 }, 'the output "value" is 3'],
