@@ -1,4 +1,4 @@
-import { describe } from "../core/describe.ts";
+import { checkKeys, describe } from "../core/describe.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import { flattenTree, mapTree } from "../core/tree.ts";
 import type { Shape, ShapeTree, Tree } from "../core/types.ts";
@@ -57,6 +57,7 @@ function checkSpec(spec: OperatorSpec): void {
   if (typeof spec !== "object" || spec === null || typeof spec.combine !== "function") {
     throw new TypeError(`Cannot define an operator: expected { name, element, combine }, got ${describe(spec)}`);
   }
+  checkKeys("Cannot define an operator", "the description", spec, ["name", "element", "params", "combine"]);
   const { name, element, params = {} } = spec;
   if (typeof name !== "string" || name === "") {
     throw new TypeError(`Cannot define an operator: name must be a string that is not empty, got ${describe(name)}`);
