@@ -1,11 +1,11 @@
 import { describe } from "./core/describe.ts";
-import { createRandom } from "./core/random.ts";
-import { checkCount, sizeOf } from "./core/shape.ts";
+import { checkCount } from "./core/shape.ts";
 import type { Shape, ShapeTree, Tree } from "./core/types.ts";
 import { mapTree } from "./core/tree.ts";
-import { checkRule, initialise, initialiseBy, type InitRules, type InitScheme, ruleAt } from "./init.ts";
 import type { Device } from "./device.ts";
-import { type Tensor, tensor } from "./tensor.ts";
+import type { InitRules } from "./init.ts";
+import { checkRules, type Initialisation, type InitOptions, initParams, mergeRules } from "./init_params.ts";
+import type { Tensor } from "./tensor.ts";
 import type { Sym } from "./trace/graph.ts";
 import type { BlockLayout } from "./trace/pattern.ts";
 import { type StepProgram, traceStep } from "./trace/program.ts";
@@ -29,7 +29,7 @@ export interface StepSpec<P extends ShapeTree = ShapeTree> {
   params: P;
   /** The fan of the initial parameters: their bound is 1/√units. Default `state`. */
   units?: number;
-  /** What parameters start from by the scheme `own`: numbers, `{ uniform: bound }`, or one of these for each gate. */
+  /** What parameters start from by the scheme `own`: numbers, `{ uniform: bound }`, "orthogonal", or one of these for each gate. */
   init?: InitRules;
   /**
    * `h' = f(h, x; p, t)`: run once on symbols `h [D]`, `x [I]`, `p` and the index of the step `t []`, which counts from 0
@@ -49,18 +49,6 @@ export type JacobianStructure =
   | "dense"
   | { readonly block: number; readonly layout?: BlockLayout };
 
-/** How initial parameters are drawn. */
-export interface InitOptions {
-  /** Default 0: the same seed gives the same parameters on every device. */
-  seed?: number;
-  /**
-   * `own` (default): as the step itself says, in what it does not say as `torch`. `torch`: all uniform in ±1/√units.
-   * `glorot`: matrices uniform in ±√(6 / (m + n)), the rest 0. `orthogonal`: matrices with orthonormal rows or columns,
-   * gate by gate, the rest 0.
-   */
-  scheme?: InitScheme;
-}
-
 /** A traced recurrence `h[t] = f(h[t-1], x[t]; p, t)`: made by {@linkcode defineStep} or by a cell. */
 export interface Step {
   /** The name it was given. */
@@ -77,32 +65,45 @@ export interface Step {
   init(device: Device, options?: InitOptions): Tree<Tensor>;
 }
 
-/** Throws unless every rule belongs to a parameter and fits its shape. */
-function checkRules(context: string, rules: InitRules, params: StepProgram["params"]): void {
-  if (typeof rules !== "object" || rules === null || Array.isArray(rules)) {
-    throw new TypeError(`${context}: init must be a record of rules, got ${describe(rules)}`);
-  }
-  const visit = (value: unknown, path: string): void => {
-    const leaf = params.find((leaf) => leaf.path === path);
-    if (leaf !== undefined) return checkRule(context, path, value, leaf.shape);
-    const inside = params.some((leaf) => leaf.path.startsWith(`${path}.`));
-    if (!inside || typeof value !== "object" || value === null) {
-      throw new TypeError(`${context}: init has a rule for "${path}", which is no parameter`);
-    }
-    for (const [name, below] of Object.entries(value)) visit(below, `${path}.${name}`);
-  };
-  for (const [name, value] of Object.entries(rules)) visit(value, name);
+/** What cervid knows of a step beside what it shows. */
+interface KnownStep {
+  readonly program: StepProgram;
+  readonly initialisation: Initialisation;
 }
 
-const programs = new WeakMap<Step, StepProgram>();
+const steps = new WeakMap<Step, KnownStep>();
+
+function knownStep(step: Step): KnownStep {
+  const known = typeof step === "object" && step !== null ? steps.get(step) : undefined;
+  if (known === undefined) {
+    throw new TypeError(
+      `Cannot use the step: expected one made by defineStep() or a cell, got ${
+        describe(step)
+      }; the step of a layer is layer.cell`,
+    );
+  }
+  return known;
+}
 
 /** The graph of a step; a TypeError if `step` was not made by cervid. */
 export function programOf(step: Step): StepProgram {
-  const program = typeof step === "object" && step !== null ? programs.get(step) : undefined;
-  if (program === undefined) {
-    throw new TypeError(`Cannot use the step: expected one made by defineStep() or a cell, got ${describe(step)}`);
-  }
-  return program;
+  return knownStep(step).program;
+}
+
+/** What the parameters of a step start from. */
+export function initialisationOf(step: Step): Initialisation {
+  return knownStep(step).initialisation;
+}
+
+/** The same step with further rules for its initial parameters. */
+export function withRules(step: Step, rules: InitRules): Step {
+  const { program, initialisation: { rules: own, units } } = knownStep(step);
+  const { name, params } = step;
+  checkRules(`Cannot initialise "${name}"`, rules, program.params);
+  const initialisation = { rules: mergeRules(params, own, rules), units };
+  const ruled: Step = { ...step, init: (device, options) => initParams(device, name, params, initialisation, options) };
+  steps.set(ruled, { program, initialisation });
+  return ruled;
 }
 
 /**
@@ -151,24 +152,16 @@ export function defineStep<const P extends ShapeTree>(spec: StepSpec<P>): Step {
   const rules = spec.init ?? {};
   checkRules(`Cannot define "${name}"`, rules, program.params);
   const { structure } = program;
+  const initialisation = { rules, units };
+  const params = mapTree<Shape, Shape>(spec.params, Array.isArray, (shape) => Object.freeze([...shape]));
   const step: Step = {
     name,
     state,
     input,
-    params: mapTree<Shape, Shape>(spec.params, Array.isArray, (shape) => Object.freeze([...shape])),
+    params,
     jacobian: structure.kind === "block" ? { block: structure.block, layout: structure.layout } : structure.kind,
-    init(device, { seed = 0, scheme = "own" } = {}) {
-      const random = createRandom(seed);
-      return mapTree<Shape, Tensor>(spec.params, Array.isArray, (shape, path) => {
-        const rule = scheme === "own" ? ruleAt(rules, path) : undefined;
-        const data = rule === undefined
-          ? initialise(shape, units, scheme === "own" ? "torch" : scheme, random)
-          : initialiseBy(rule, shape, random);
-        if (sizeOf(shape) !== data.length) throw new Error(`no elements for ${path}`);
-        return tensor(device, { data, shape }, `parameter "${path}" of "${name}"`);
-      });
-    },
+    init: (device, options) => initParams(device, name, params, initialisation, options),
   };
-  programs.set(step, program);
+  steps.set(step, { program, initialisation });
   return step;
 }

@@ -126,7 +126,9 @@ export interface ScatterAddJob {
 export type Guess =
   | { readonly kind: "zeros" | "h0" | "f0" }
   /** A trajectory `(B, T, D)`; what is not finite in it counts as 0. */
-  | { readonly kind: "given"; readonly memory: Memory };
+  | { readonly kind: "given"; readonly memory: Memory }
+  /** The same one by one, `(T, D)` for each sequence; null for f0. */
+  | { readonly kind: "each"; readonly memories: readonly (Memory | null)[] };
 
 /** One solve as data. Everything that a method is to an engine stands in `transition`. */
 export interface SweepJob {
@@ -233,6 +235,8 @@ export interface Engine {
   measureError(run: SweepRun, kind: ErrorKind): void;
   /** Frees all that the run took, except `ys` and its iterates. */
   endRun(run: SweepRun): void;
+  /** Ends a run whose verdict is wanted later: frees all but the few words that say it, which go with the first answer. */
+  closeRun(run: SweepRun): () => Promise<Verdict>;
 
   dispose(): Promise<void>;
 }

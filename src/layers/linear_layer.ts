@@ -1,10 +1,12 @@
 import type { ShapeTree, Tree } from "../core/types.ts";
 import type { Device } from "../device.ts";
-import { defineStep, type InitOptions, programOf, type Step } from "../step.ts";
+import type { InitOptions } from "../init_params.ts";
+import { defineStep, programOf, type Step } from "../step.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import type { AnyLayerSpec, LinearLayerSpec } from "./describe_layer.ts";
 import { makeLayerMaps } from "./layer_maps.ts";
-import { type CompiledLayer, type LayerOptions, type LayerRun, runLayer } from "./run_layer.ts";
+import type { LayerOptions, LayerRun } from "./layer_options.ts";
+import { type CompiledLayer, runLayer } from "./run_layer.ts";
 import { checkLayerSpec, traceCell } from "./trace_layer.ts";
 
 /** A layer over whole sequences: inputs `(B, T, I)` to outputs `(B, T, H)`. */

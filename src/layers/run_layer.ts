@@ -1,6 +1,5 @@
 import { checkKeys } from "../core/describe.ts";
 import type { Tree } from "../core/types.ts";
-import type { Device } from "../device.ts";
 import { map } from "../map/map.ts";
 import { findDevice, place } from "../place.ts";
 import { placeParams } from "../place_params.ts";
@@ -11,26 +10,7 @@ import { assemble, type Part } from "./assemble.ts";
 import { type Axes, columnsOf, findAxes, placeCarried, rowsOf } from "./carried.ts";
 import type { AnyLayerSpec } from "./describe_layer.ts";
 import type { LayerMap, LayerMaps } from "./layer_maps.ts";
-
-/** Where a layer starts from, and where it runs. "Before the first step" is after the last row where time runs backward. */
-export interface LayerOptions {
-  /** `(B, D)`, or `(D)` for all sequences: the states before the first step; zeros if absent. */
-  h0?: TensorLike | undefined;
-  /** `(B, C)` or `(C)`: the inputs before the first step, as `run` of the piece before returned them; zeros if absent. */
-  carry?: TensorLike | undefined;
-  /** Needed only where no argument is a device tensor. */
-  device?: Device;
-}
-
-/** What `run` of a layer returns. "After the last step" is at the first row where time runs backward. */
-export interface LayerRun {
-  /** `(B, T, H)` or `(T, H)` */
-  readonly ys: Tensor;
-  /** `(B, D)` or `(D)`: the states after the last step. */
-  readonly hT: Tensor;
-  /** `(B, C)` or `(C)`: the last inputs in the order of their rows, which the next piece reads too; absent where C is 0. */
-  readonly carry?: Tensor;
-}
+import { LAYER_OPTIONS, type LayerOptions } from "./layer_options.ts";
 
 /** A layer as those who run it need it. */
 export interface CompiledLayer {
@@ -61,7 +41,6 @@ class Evaluation {
 
   constructor(
     readonly layer: CompiledLayer,
-    readonly context: string,
     readonly axes: Axes,
     readonly params: Tree<Tensor>,
     readonly xs: Tensor,
@@ -108,7 +87,7 @@ export function runLayer(
   const { spec, maps, state } = layer;
   const { name, input, window = 1, reverse = false, recurrences } = spec;
   const context = `Cannot apply "${name}"`;
-  checkKeys(context, "options", options, ["h0", "carry", "device"]);
+  checkKeys(context, "options", options, LAYER_OPTIONS);
   const { h0, carry } = options;
   const axes = findAxes(context, xs, input);
   const device = findDevice(context, options.device, [params, xs, h0, carry]);
@@ -121,7 +100,7 @@ export function runLayer(
       value && placeCarried(context, what, value, width, axes, device, temporary);
     const start = carried("h0", h0, state);
     const before = carried("carry", carry, (window - 1) * input);
-    const evaluation = new Evaluation(layer, context, axes, tree, inputs, before, temporary);
+    const evaluation = new Evaluation(layer, axes, tree, inputs, before, temporary);
     let offset = 0;
     for (const [k, recurrence] of recurrences.entries()) {
       const first = start && columnsOf(start, offset, recurrence.state, axes, temporary);
@@ -185,16 +164,11 @@ function lastInputs({ layer, axes, xs, carry }: Evaluation): Tensor {
   const own = Math.min(window - 1, time) * input;
   const old = width - own;
   const common = { toStride: width, rows: batch };
-  const parts: Part[] = [{
-    from: xs,
-    rows: {
-      ...common,
-      fromStart: reverse ? 0 : time * input - own,
-      fromStride: time * input,
-      toStart: reverse ? 0 : old,
-      width: own,
-    },
-  }];
+  const parts: Part[] = [];
+  if (own > 0) {
+    const [fromStart, toStart] = reverse ? [0, 0] : [time * input - own, old];
+    parts.push({ from: xs, rows: { ...common, fromStart, fromStride: time * input, toStart, width: own } });
+  }
   if (carry !== undefined && old > 0) {
     const [fromStart, toStart] = reverse ? [0, own] : [own, 0];
     parts.push({ from: carry, rows: { ...common, fromStart, fromStride: width, toStart, width: old } });

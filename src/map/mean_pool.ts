@@ -86,9 +86,9 @@ export function meanPool(x: Tensor, options: { lengths?: IndicesLike } = {}): Te
     }
     const { lengths: numbers, share, spread } = poolPrograms(width);
     const table = tabulate(engine, numbers, time + 1);
+    temporary.push(wrapMemory(device, [time + 1], table, "lengths"));
     const floats = engine.allocate(engine.dtype, batch, "lengths");
     engine.gather({ table, indices: memoryOf(counts), out: floats, rows: time + 1, width: 1, count: batch });
-    engine.free(table);
     const lengths = wrapMemory(device, [batch], floats, "lengths");
     temporary.push(lengths);
     const length = { memory: floats, start: null };
@@ -97,10 +97,12 @@ export function meanPool(x: Tensor, options: { lengths?: IndicesLike } = {}): Te
       engine.map({ program, params: [], inputs: [length, { memory, start: null }], outputs: [out], batch, time });
       return out;
     };
-    const shares = run(share, memoryOf(x));
+    const all = run(share, memoryOf(x));
+    const shares = wrapMemory(device, shape, all, "shares of a mean");
+    temporary.push(shares);
     const sums = engine.allocate(engine.dtype, batch * width, "means over steps");
-    engine.reduce({ op: "sum", input: shares, out: sums, outer: batch, length: time, inner: width });
-    engine.free(shares);
+    engine.reduce({ op: "sum", input: all, out: sums, outer: batch, length: time, inner: width });
+    shares.dispose();
     const means = wrapMemory(device, batched ? [batch, width] : [width], sums, "means over steps");
     record({
       name: "meanPool",

@@ -121,8 +121,11 @@ function checkSettings(context: string, options: SolveOptions): ErrorKind | null
   return errorBound === true ? "first-order" : errorBound === false ? null : errorBound;
 }
 
-/** Checks everything at the door, and hands the engine a job; nothing is kept if that fails. */
-export function begin(step: Step, posed: Problem, options: SolveOptions): Attempt {
+/**
+ * Checks everything at the door, and hands the engine a job; nothing is kept if that fails. With `strict` what is not solved
+ * becomes NaN.
+ */
+export function begin(step: Step, posed: Problem, options: SolveOptions, strict = false): Attempt {
   const program = programOf(step);
   const { name, state } = program;
   const context = `Cannot solve "${name}"`;
@@ -157,7 +160,7 @@ export function begin(step: Step, posed: Problem, options: SolveOptions): Attemp
     };
     const guess = resolveGuess(name, options.guess ?? "f0", problem, state);
     const { params, xs, h0 } = problem;
-    const partial = { program, transition, params, xs, h0, guess, batch, time, keepIterates };
+    const partial = { program, transition, params, xs, h0, guess, batch, time, keepIterates, strict };
     const window = Math.max(1, Math.min(time, options.window ?? time, engine.affordableWindow(partial)));
     if (keepIterates && window < time) {
       throw new RangeError(

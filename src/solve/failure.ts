@@ -11,6 +11,8 @@ export async function explainFailure(
   stats: SolveStats,
   maxSweeps: number,
   batched: boolean,
+  /** Whether what was given to the solve is still there. */
+  readable = true,
 ): Promise<string> {
   const context = `Cannot solve "${job.program.name}" by ${stats.method}`;
   const { cure } = RESULTS[result];
@@ -23,11 +25,12 @@ export async function explainFailure(
     const where = job.window < job.time ? ` in the window from t = ${from}` : "";
     const update = `last update ${last.toPrecision(3)} tolerances`;
     const state = `not converged after ${maxSweeps} sweeps (maxSweeps)${where}, ${update}`;
-    return `${context}: ${share}${state}${await findCause(engine, job, b, 0, job.time, batched)}; ${cure}`;
+    const cause = readable ? await findCause(engine, job, b, 0, job.time, batched) : "";
+    return `${context}: ${share}${state}${cause}; ${cure}`;
   }
   const b = verdict.sequences.findIndex((sequence) => sequence.result === "nonfinite");
   const t = verdict.sequences[b]?.firstNonfinite ?? 0;
-  const cause = await findCause(engine, job, b, t, t + 1, batched);
+  const cause = readable ? await findCause(engine, job, b, t, t + 1, batched) : "";
   return `${context}: ${share}not finite${
     job.batch === 1 ? ", first" : `, sequence ${b} first`
   } at t = ${t}${cause}; ${cure}`;

@@ -2,10 +2,19 @@ import { describe } from "../core/describe.ts";
 import { checkCount } from "../core/shape.ts";
 import type { BlockLayout, Structure } from "../trace/pattern.ts";
 import type { StepProgram } from "../trace/program.ts";
-import type { Transition } from "../trace/transition.ts";
+import type { Transition, TrustRegion } from "../trace/transition.ts";
 
 /** The methods by name; see the README for how to choose. */
-export type MethodName = "auto" | "sequential" | "jacobi" | "picard" | "quasi-deer" | "block-deer" | "deer";
+export type MethodName =
+  | "auto"
+  | "sequential"
+  | "jacobi"
+  | "picard"
+  | "quasi-deer"
+  | "block-deer"
+  | "deer"
+  | "quasi-elk"
+  | "elk";
 
 /** A method with its settings, made by `deer()`, `quasiDeer({ scale: 0.1 })` and their like. */
 export interface Method {
@@ -21,6 +30,24 @@ export interface Method {
   readonly block?: number;
   /** Of `block-deer`: which states share a block. */
   readonly layout?: BlockLayout;
+  /** Of `elk` and `quasi-elk`: λ = 1/σ², or `adaptive`. */
+  readonly damping?: Damping;
+  /** Of `elk` and `quasi-elk`. */
+  readonly estimate?: ElkEstimate;
+}
+
+/** λ, the weight of the iterate against the linearised step, at least 0; `adaptive` finds it sweep by sweep. */
+export type Damping = number | "adaptive";
+
+/** `filter`: an update follows from what is earlier; `smoother`: from the whole sequence, the least squares' own. */
+export type ElkEstimate = "filter" | "smoother";
+
+/** Settings of `elk` and `quasi-elk`. */
+export interface ElkOptions {
+  /** λ = 1/σ². Default `adaptive`. */
+  damping?: Damping;
+  /** Default `filter`. `smoother` needs a damping of its own, and the CPU engine. */
+  estimate?: ElkEstimate;
 }
 
 /** `exact`, or Hutchinson's estimate `mean of z ∘ (J z)` over `probes` random sign vectors z, the same in every sweep. */
@@ -40,6 +67,20 @@ type Row = (program: StepProgram, method: Method) => Transition;
 const PLAIN = { scale: 0, clip: Infinity } as const;
 const damped = ({ scale = 0, clip = Infinity }: Method): { scale: number; clip: number } => ({ scale, clip });
 
+/** The trust region of a method around its transition, none if its damping is 0. */
+function withTrust(program: StepProgram, transition: Transition, method: Method): Transition {
+  const { damping = "adaptive", estimate = "filter" } = method;
+  if (damping === 0) return transition;
+  const trust: TrustRegion = { damping, estimate, whole: isNewton(program, transition) };
+  return { ...transition, trust };
+}
+
+/** G = ∂f/∂h: a Jacobian that is provably sparser needs no dense scan, and loses nothing. */
+const newton: Row = ({ structure }, method) =>
+  structure.kind === "block"
+    ? { kind: "block", ...damped(method), block: structure.block, layout: structure.layout }
+    : { kind: structure.kind, ...damped(method) };
+
 /** The one table of methods: every method is the same sweep with another transition matrix. */
 export const METHODS: Readonly<Record<Exclude<MethodName, "auto">, Row>> = {
   sequential: () => ({ kind: "sequential", ...PLAIN }),
@@ -51,11 +92,9 @@ export const METHODS: Readonly<Record<Exclude<MethodName, "auto">, Row>> = {
     return { kind: "diagonal", ...damped(method), ...estimate };
   },
   "block-deer": (program, method) => ({ kind: "block", ...damped(method), ...chooseBlocks(program, method) }),
-  // A Jacobian that is provably sparser needs no dense scan, and loses nothing.
-  deer: ({ structure }, method) =>
-    structure.kind === "block"
-      ? { kind: "block", ...damped(method), block: structure.block, layout: structure.layout }
-      : { kind: structure.kind, ...damped(method) },
+  deer: newton,
+  "quasi-elk": (program, method) => withTrust(program, { kind: "diagonal", ...PLAIN }, method),
+  elk: (program, method) => withTrust(program, newton(program, method), method),
 };
 
 /** The blocks of `block-deer`: as asked for, else the states that the step ties together elementwise. */
@@ -70,7 +109,8 @@ function chooseBlocks({ name, state, units }: StepProgram, method: Method): { bl
 
 /** Whether G is exactly ∂f/∂h: Newton's method. */
 export function isNewton({ structure }: StepProgram, transition: Transition): boolean {
-  if (transition.scale !== 0 || transition.clip !== Infinity || transition.probes !== undefined) return false;
+  const { scale, clip, probes, trust } = transition;
+  if (scale !== 0 || clip !== Infinity || probes !== undefined || trust !== undefined) return false;
   const covers: Record<Transition["kind"], (s: Structure) => boolean> = {
     sequential: () => false,
     identity: () => false,
@@ -86,7 +126,7 @@ export function isNewton({ structure }: StepProgram, transition: Transition): bo
 
 /** The method itself, if its settings are in range, whoever made it. */
 export function checkMethod<M extends Method>(context: string, method: M): M {
-  const { scale, clip, diagonal, block, layout } = method;
+  const { scale, clip, diagonal, block, layout, damping, estimate } = method;
   if (scale !== undefined && !(scale >= 0 && scale <= 1)) {
     throw new RangeError(`${context}: scale must lie in [0, 1], got ${describe(scale)}`);
   }
@@ -100,6 +140,20 @@ export function checkMethod<M extends Method>(context: string, method: M): M {
   if (block !== undefined) checkCount(context, "block", block, 1);
   if (layout !== undefined && layout !== "contiguous" && layout !== "strided") {
     throw new RangeError(`${context}: layout must be "contiguous" or "strided", got ${describe(layout)}`);
+  }
+  if (
+    damping !== undefined && damping !== "adaptive" &&
+    !(typeof damping === "number" && damping >= 0 && damping < Infinity)
+  ) {
+    throw new RangeError(`${context}: damping must be a number of at least 0 or "adaptive", got ${describe(damping)}`);
+  }
+  if (estimate !== undefined && estimate !== "filter" && estimate !== "smoother") {
+    throw new RangeError(`${context}: estimate must be "filter" or "smoother", got ${describe(estimate)}`);
+  }
+  if (estimate === "smoother" && (damping === undefined || damping === "adaptive")) {
+    throw new RangeError(
+      `${context}: the smoother's damping must be a number, got ${describe(damping)}; use the filter, or give one`,
+    );
   }
   return method;
 }
@@ -124,5 +178,7 @@ export function transitionOf(
   method: Method & { readonly name: keyof typeof METHODS },
 ): Transition {
   const transition = METHODS[method.name](program, method);
+  // Of a step that forgets its state f is the answer, and nothing needs to be held back.
+  if (transition.kind === "zero" && transition.trust !== undefined) return { kind: "zero", ...PLAIN };
   return transition.scale === 1 || transition.clip === 0 ? { kind: "zero", ...PLAIN } : transition;
 }

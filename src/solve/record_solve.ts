@@ -19,7 +19,10 @@ function endProgram(state: number, whole: boolean): RowProgram {
       inputs: { end: [state], last: [], ...(whole ? { bar: [state] } : {}) },
       access: { end: { per: "sequence" }, last: { per: "sequence" } },
       params: {},
-      fn: ({ end, last, bar }, _, t) => ({ bar: where(equal(t, last), whole ? add(bar, end) : end, whole ? bar : 0) }),
+      fn: (row, _, t) => {
+        const [own, rest] = whole ? [add(row.bar, row.end), row.bar] : [row.end, 0];
+        return { bar: where(equal(t, row.last), own, rest) };
+      },
     });
     ends.set(key, program);
   }

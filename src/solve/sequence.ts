@@ -1,12 +1,12 @@
-import type { Verdict } from "../engine/engine.ts";
 import type { Step } from "../step.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Attempt, begin, joinIterates, lastState, release, type SolveOptions } from "./attempt.ts";
 import { explainFailure } from "./failure.ts";
 import { iterate } from "./iterate.ts";
+import { emptyVerdict, overall, statsOf } from "./outcome.ts";
 import type { Problem } from "./problem.ts";
 import { recordSolve } from "./record_solve.ts";
-import { createSolution, type Solution, SolveError, type SolveResult, type SolveStats } from "./solution.ts";
+import { createSolution, type Solution, SolveError } from "./solution.ts";
 
 /** A solve that was enqueued. */
 export interface EnqueuedSolve {
@@ -26,35 +26,6 @@ const FIRST_LOOK = 32;
 
 /** Milliseconds of work after which the event loop is given a turn, so that signals and pages live. */
 const TURN_MS = 30;
-
-const overall = (verdict: Verdict): SolveResult => {
-  const results = verdict.sequences.map((sequence) => sequence.result);
-  return results.includes("nonfinite")
-    ? "nonfinite"
-    : results.includes("max-sweeps-reached")
-    ? "max-sweeps-reached"
-    : "successful";
-};
-
-/** Of T = 0 there is nothing to ask an engine. */
-function emptyVerdict({ job: { batch }, errorKind }: Attempt): Verdict {
-  const sequences = Array.from({ length: batch }, () => ({ result: "successful", sweeps: 0 }) as const);
-  return { sequences, residuals: [], ...(errorKind && { errorBound: new Array<number>(batch).fill(0) }) };
-}
-
-/** What a verdict says of a solve. */
-function statsOf({ method, reason }: Attempt, { sequences, residuals, errorBound, gpuMs }: Verdict): SolveStats {
-  return {
-    method,
-    ...(reason === undefined ? {} : { reason }),
-    sweeps: residuals.length,
-    sequenceSweeps: sequences.map(({ sweeps }) => sweeps),
-    residuals: [...residuals],
-    converged: sequences.map(({ result }) => result === "successful"),
-    ...(errorBound === undefined ? {} : { errorBound: [...errorBound] }),
-    ...(gpuMs === undefined ? {} : { gpuMs }),
-  };
-}
 
 /** Reads the verdict, frees the run, and answers with a solution; or frees that too, and throws. */
 async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise<Solution> {

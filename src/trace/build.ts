@@ -94,6 +94,13 @@ export function solve(a: Node, b: Node): Node {
   return div(b, where(pivot, pivot, a.trace.constant(NaN)));
 }
 
+/** `log det a`, NaN where a pivot of elimination is not positive. */
+export function logDet(a: Node): Node {
+  if (a.size > 1) return a.trace.node("logDet", [a], []);
+  const pivot = reshape(a, []);
+  return elementwise("log", [where(pivot, pivot, a.trace.constant(NaN))]);
+}
+
 /** The sum of all elements, a scalar. */
 export function sum(a: Node): Node {
   if (a.shape.length === 0) return a;

@@ -29,6 +29,8 @@ export interface Dialect {
   /** What was stored before is seen by all after it. */
   sync(lines: string[]): void;
   scratch(size: number): Place;
+  /** Gives memory back: the next `scratch` of that size may get it. Absent: scratch is not used twice. */
+  release?(place: Place, size: number): void;
   constant(data: Float64Array): Place;
 }
 

@@ -59,9 +59,13 @@ function createCounter(): { total: number; within(count: number, emit: () => voi
   };
 }
 
-/** WGSL in which one invocation evaluates everything: vectors in names and in the private array `W`. */
-export function createLaneDialect(constant: PlaceConstant, reserved = 0): WgslDialect {
+/**
+ * WGSL in which one invocation evaluates everything: vectors in names and in the private array `W`. With `reuse` its words
+ * serve again for what comes later.
+ */
+export function createLaneDialect(constant: PlaceConstant, reserved = 0, reuse = false): WgslDialect {
   let words = reserved;
+  const free = new Map<number, Place[]>();
   const turns = createCounter();
   const loop = (lines: string[], index: string, count: number, emit: () => void, step = 1): void => {
     lines.push(`for (var ${index} = 0u; ${index} < ${count}u; ${index} += ${step}u) {`);
@@ -81,7 +85,12 @@ export function createLaneDialect(constant: PlaceConstant, reserved = 0): WgslDi
     each: loop,
     repeat: loop,
     sync: () => {},
-    scratch: (size) => memory("W", "", (words += size) - size),
+    scratch: (size) => free.get(size)?.pop() ?? memory("W", "", (words += size) - size),
+    ...(reuse && {
+      release: (place: Place, size: number): void => {
+        free.set(size, [...(free.get(size) ?? []), place]);
+      },
+    }),
     constant,
   };
 }

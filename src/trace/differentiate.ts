@@ -10,6 +10,13 @@ function maximumWeights(v: Node, out: Node): Node {
   return div(mask, sum(mask));
 }
 
+/** `a⁻ᵀ`, the derivative of `log det a`. */
+function inverseTransposed(a: Node): Node {
+  const n = a.shape[0]!;
+  const identity = Float64Array.from({ length: n * n }, (_, e) => e % (n + 1) === 0 ? 1 : 0);
+  return solve(transpose(a), a.trace.constant(identity, [n, n]));
+}
+
 /** The tangent of one node from those of its arguments; null means zero. */
 function tangentOf(node: Node, tangents: readonly (Node | null)[]): Node | null {
   const { args, attributes } = node;
@@ -40,6 +47,8 @@ function tangentOf(node: Node, tangents: readonly (Node | null)[]): Node | null 
       const change = addMaybe(db, da && neg(b.shape.length === 1 ? matvec(da, node) : matmul(da, node)));
       return change && solve(a, change);
     }
+    case "logDet":
+      return da && sum(mul(inverseTransposed(a), da));
     case "sum":
       return da && sum(da);
     case "maximum":
@@ -98,6 +107,8 @@ function cotangentOf(node: Node, i: number, g: Node): Node | null {
       if (i === 1) return change;
       return neg(b.shape.length === 1 ? outer(change, node) : matmul(change, transpose(node)));
     }
+    case "logDet":
+      return mul(g, inverseTransposed(a));
     case "sum":
       return broadcast(g, a.shape);
     case "maximum":

@@ -136,6 +136,13 @@ export const ELEMENTWISE: Readonly<Record<ElementwiseOp, Rule>> = {
   less: comparison((a, b) => a < b, "<"),
   greater: comparison((a, b) => a > b, ">"),
   equal: comparison((a, b) => a === b, "==="),
+  isNaN: {
+    evaluate: (a) => (a !== a ? 1 : 0),
+    js: (a) => `(${a} !== ${a} ? 1 : 0)`,
+    // From its bits: compilers may assume that there is no NaN.
+    wgsl: (a) => `select(0.0, 1.0, isNan(${a}))`,
+    scale: () => null,
+  },
   where: {
     evaluate: (a, b, c) => (a !== 0 ? b : c),
     js: (a, b, c) => `(${a} !== 0 ? ${b} : ${c})`,

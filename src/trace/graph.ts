@@ -26,6 +26,7 @@ export type ElementwiseOp =
   | "less"
   | "greater"
   | "equal"
+  | "isNaN"
   | "where";
 
 /** Every operation of the graph: leaves, elementwise, and those that move or combine elements. */
@@ -39,6 +40,7 @@ export type Op =
   | "matmul"
   | "transpose"
   | "solve"
+  | "logDet"
   | "sum"
   | "maximum"
   | "slice"

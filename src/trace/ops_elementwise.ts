@@ -130,6 +130,28 @@ export function equal(a: Operand, b: Operand): Sym {
 }
 
 /**
+ * 1 where `a` is not a number, else 0; its derivative is 0. Comparisons cannot tell: where NaN stands for "missing", this
+ * does. What was computed from NaN is NaN, 0 · NaN too: replace it before.
+ *
+ * @example A running sum that leaves out what is missing
+ * ```ts
+ * import { defineStep } from "@cervid/cervid";
+ * import { add, isNaN, where } from "@cervid/cervid/ops";
+ *
+ * defineStep({
+ *   name: "sum of what there is",
+ *   state: 2,
+ *   input: 2,
+ *   params: {},
+ *   step: ({ h, x }) => add(h, where(isNaN(x), 0, x)),
+ * });
+ * ```
+ */
+export function isNaN(a: Operand): Sym {
+  return elementwise("isNaN", a);
+}
+
+/**
  * `a` where `condition` is not 0, else `b`, elementwise. Both are computed; derivatives flow to the chosen one only. It
  * stands for a branch, which a traced function cannot take. Where the other one's derivative is infinite the gradient is
  * NaN, as in JAX: keep its argument in range with a `where` of its own.

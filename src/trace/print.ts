@@ -2,16 +2,15 @@ import type { Node } from "./graph.ts";
 import { topological } from "./graph.ts";
 import { isElementwise } from "./elementwise.ts";
 import type { Dialect } from "./dialect.ts";
+import { endingAt, type Role } from "./lifetimes.ts";
 import { type Place, read } from "./places.ts";
 import { emitBlocks } from "./print_blocks.ts";
 import { emitSmallMatrix } from "./print_matrices.ts";
 
-/** How a value comes to be: which statements, and in which phase of its stage. */
-type Role = "constant" | "view" | "local" | "loop" | "block";
-
 /**
  * Prints code that computes `outputs`, given where the leaves are; afterwards `places` says where every computed value is.
- * Code runs in stages: local statements, then one fused loop for each vector length, then products and reductions.
+ * Code runs in stages: local statements, then one fused loop for each vector length, then products and reductions. Where the
+ * dialect takes memory back, values that are not read any more have no place.
  */
 export function printCode(outputs: readonly Node[], places: Map<Node, Place>, dialect: Dialect): string[] {
   const order = topological(outputs, (node) => places.has(node)).filter((node) => !places.has(node));
@@ -40,7 +39,8 @@ export function printCode(outputs: readonly Node[], places: Map<Node, Place>, di
   const stageCount = 1 + Math.max(-1, ...stages.values());
   const byStage = Array.from({ length: stageCount }, (): Node[] => []);
   for (const node of order) byStage[stages.get(node)!]!.push(node);
-  for (const nodes of byStage) {
+  const ending = dialect.release === undefined ? [] : endingAt(order, roles, stages, outputs);
+  for (const [stage, nodes] of byStage.entries()) {
     const before = lines.length;
     for (const node of nodes) {
       const role = roles.get(node);
@@ -55,6 +55,14 @@ export function printCode(outputs: readonly Node[], places: Map<Node, Place>, di
     }
     emitBlocks(nodes.filter((node) => roles.get(node) === "block"), places, lines, dialect);
     if (lines.length > before) dialect.sync(lines);
+    for (const node of ending[stage] ?? []) {
+      // What a fused loop did not store has none.
+      const [role, place] = [roles.get(node)!, places.get(node)];
+      if (role === "constant" || role === "local" || place?.kind !== "memory") continue;
+      // Its memory is another value's from now on, also that of its views.
+      places.delete(node);
+      if (role !== "view") dialect.release?.(place, node.size);
+    }
   }
   return lines;
 }
@@ -114,6 +122,7 @@ function emitLocal(node: Node, places: ReadonlyMap<Node, Place>, lines: string[]
     case "matmul":
     case "transpose":
     case "solve":
+    case "logDet":
       return emitSmallMatrix(node, node.args.map((_, k) => all(k)), lines, dialect);
     case "concat":
       return { kind: "locals", texts: args.flatMap((_, k) => all(k)) };

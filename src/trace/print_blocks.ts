@@ -2,22 +2,33 @@ import { dependents, type Node } from "./graph.ts";
 import type { Dialect } from "./dialect.ts";
 import { isIndexable, type Place, read } from "./places.ts";
 import { printCode } from "./print.ts";
-import { emitMatmul, emitSolve, emitTranspose } from "./print_matrices.ts";
+import { emitLogDet } from "./print_log_det.ts";
+import { emitMatmul, emitTranspose } from "./print_matrices.ts";
 import { emitMatvec, emitMatvecTransposed } from "./print_products.ts";
+import { emitSolve } from "./print_solve.ts";
 
-/** Products and reductions; products with the same matrix share one pass over it. */
+/** Products and reductions; products with the same matrix share one pass over it, equations their elimination. */
 export function emitBlocks(nodes: readonly Node[], places: Map<Node, Place>, lines: string[], dialect: Dialect): void {
   const products = new Map<Node, Node[]>();
+  const systems = new Map<Node, Node[]>();
   for (const node of nodes) {
     const args = node.args.map((arg) => places.get(arg)!);
     if (node.op === "matvec") {
       const matrix = node.args[0]!;
       products.set(matrix, [...(products.get(matrix) ?? []), node]);
+    } else if (node.op === "solve") {
+      systems.set(node.args[0]!, [...(systems.get(node.args[0]!) ?? []), node]);
     } else if (node.op === "matvecTransposed") {
       const place = dialect.scratch(node.size);
       emitMatvecTransposed(node, args[0]!, args[1]!, place, lines, dialect);
       places.set(node, place);
     } else places.set(node, emitBlock(node, args, places, lines, dialect));
+  }
+  for (const [matrix, group] of systems) {
+    const outs = group.map(({ size }) => dialect.scratch(size));
+    const sides = group.map((node, k) => ({ from: places.get(node.args[1]!)!, x: outs[k]!, size: node.size }));
+    emitSolve(group[0]!, places.get(matrix)!, sides, lines, dialect);
+    group.forEach((node, k) => places.set(node, outs[k]!));
   }
   for (const [matrix, group] of products) {
     const outs = group.map((node): Place => {
@@ -141,10 +152,10 @@ function emitBlock(
 ): Place {
   const [a, b] = args as [Place, Place];
   if (node.op === "sum" || node.op === "maximum") return emitReduction(node, a, lines, dialect);
+  if (node.op === "logDet") return emitLogDet(node, a, lines, dialect);
   const out = dialect.scratch(node.size) as Place & { kind: "memory" };
   if (node.op === "matmul") emitMatmul(node, a, b, out, lines, dialect);
   else if (node.op === "transpose") emitTranspose(node, a, out, lines, dialect);
-  else if (node.op === "solve") emitSolve(node, a, b, out, lines, dialect);
   else if (node.op === "outer") emitOuter(node, a, b, out, lines, dialect);
   else if (node.op === "pad") emitPad(node, a, out, lines, dialect);
   else if (node.op === "columns") emitColumns(node, places, out, lines, dialect);

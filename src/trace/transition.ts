@@ -21,6 +21,26 @@ export interface Transition {
   /** diagonal: estimated as the mean of z ∘ (J z) over so many random signs z, the same in every sweep. */
   readonly probes?: number;
   readonly seed?: number;
+  /** The trust region of ELK, for a diagonal, blocks or the whole. */
+  readonly trust?: TrustRegion;
+}
+
+/**
+ * The linear solve of a sweep becomes a Kalman filter's with the iterate as observation of variance 1/λ (Gonzalez et al.
+ * 2024, arXiv 2407.19115): with δ = h⁺ - h and P[-1] = 0
+ *
+ *     P⁻[t] = G[t] P[t-1] G[t]ᵀ + I,  Γ[t] = (I + λ P⁻[t])⁻¹,  P[t] = Γ[t] P⁻[t]
+ *     δ[t] = Γ[t] (f(h[t-1]) - h[t] + G[t] δ[t-1])
+ *
+ * λ near 0 is the sweep without it, λ large keeps the iterate.
+ */
+export interface TrustRegion {
+  /** λ, above 0 and finite, or raised and lowered from sweep to sweep. */
+  readonly damping: number | "adaptive";
+  /** What follows δ[t]: nothing that comes later (`filter`), or all of it (`smoother`), the minimiser of the sum of squares. */
+  readonly estimate: "filter" | "smoother";
+  /** Whether G is all of ∂f/∂h, which an adaptive λ is told. */
+  readonly whole: boolean;
 }
 
 /** `G δ`, the linear part of a sweep, as a graph over h and the step's `delta`; null means zero. */

@@ -15,6 +15,24 @@ export type TransitionEntries =
   /** Entry (i, j) is `transposed[j, i]`, clip and scale still to be applied. */
   | { readonly kind: "columns"; readonly transposed: Node };
 
+/** The nodes that entries are made of. */
+export function nodesOfEntries(entries: TransitionEntries): Node[] {
+  switch (entries.kind) {
+    case "zero":
+    case "identity":
+      return [];
+    case "blocks":
+      return [entries.planes];
+    case "columns":
+      return [entries.transposed];
+    case "terms":
+      return entries.terms.flatMap((term) => {
+        if (term.kind === "diagonal") return [term.values];
+        return term.kind === "outer" ? [term.left, term.right] : [term.left, term.view.matrix, term.right];
+      });
+  }
+}
+
 /** Blocks of more states than this are treated as dense. */
 export const MAX_BLOCK = 4;
 

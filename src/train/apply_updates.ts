@@ -74,12 +74,20 @@ export function applyGradients<P extends Tree<Tensor>, S extends OptimizerState>
   const context = "Cannot apply gradients";
   checkOptimizer(context, optimizer);
   checkKeys(context, "the second argument", given, ["params", "grads", "state"]);
-  const { params, grads, state } = given;
+  return advance(optimizer, given, new Set());
+}
+
+/** The same without checks; what is `kept` is not disposed. */
+export function advance<P extends Tree<Tensor>, S extends OptimizerState>(
+  optimizer: Optimizer<S>,
+  { params, grads, state }: TrainState<P, S> & { readonly grads: Tree<Tensor> },
+  kept: ReadonlySet<Tensor>,
+): TrainState<P, S> {
   const { updates, state: next } = optimizer.update(grads, state, params);
   const answer = { params: applyUpdates(params, updates), state: next };
-  const kept = tensorsIn(answer as unknown as Tree<unknown>);
+  const used = tensorsIn(answer as unknown as Tree<unknown>);
   for (const tree of [params, grads, state, updates]) {
-    for (const tensor of tensorsIn(tree)) if (!kept.has(tensor)) tensor.dispose();
+    for (const tensor of tensorsIn(tree)) if (!used.has(tensor) && !kept.has(tensor)) tensor.dispose();
   }
   return answer;
 }

@@ -265,7 +265,7 @@ testOn(PRECISE, "layers: arrays that do not fit", async (device) => {
       `${name}: h0 must have shape (2,), got (2, 2)`,
     ],
     [() => layer.run(params, xs, { device, carry: one }), `${name}: carry must have shape (2, 6) or (6,), got (1, 2)`],
-    [() => layer.run(params, xs, wrong({ device, h1: one })), `${name}: options may have h0, carry, device, got h1`],
+    [() => layer.run(params, xs, wrong({ device, h1: one })), `${name}: options may have h0, carry, device, `],
     [() => layer.run(params, xs), `${name}: no argument is a tensor on a device; give the option device`],
   ];
   for (const [call, message] of table) assertThrows(call, Error, message);

@@ -142,9 +142,15 @@ Deno.test("init of steps: rules of one's own, the rest as torch; wrong rules are
     [{ weight: 1 }, 'Cannot define "own": init has a rule for "weight", which is no parameter'],
     [{ layer: { wieght: 1 } }, 'Cannot define "own": init has a rule for "layer.wieght", which is no parameter'],
     [{ layer: 1 }, 'Cannot define "own": init has a rule for "layer", which is no parameter'],
-    [{ gain: NaN }, 'init of "gain" must be a finite number, { uniform: number } or a list of these, got NaN'],
-    [{ gain: "zero" }, 'init of "gain" must be a finite number, { uniform: number } or a list of these, got "zero"'],
-    [{ gain: { normal: 1 } }, "{ uniform: number } or a list of these, got an object of Object"],
+    [
+      { gain: NaN },
+      'init of "gain" must be a finite number, { uniform: number }, "he-uniform", "glorot-uniform", "lecun-normal", "orthogonal" or a list of these, got NaN',
+    ],
+    [
+      { gain: "zero" },
+      'init of "gain" must be a finite number, { uniform: number }, "he-uniform", "glorot-uniform", "lecun-normal", "orthogonal" or a list of these, got "zero"',
+    ],
+    [{ gain: { normal: 1 } }, '"orthogonal" or a list of these, got an object of Object'],
     [{ layer: { bias: [1, [2]] } }, 'init of "layer.bias" must be a finite number'],
     [{ layer: { bias: [1, 2, 3] } }, "as many rules as gates of equal size, got 3 for shape (4,)"],
     [{ layer: { bias: [] } }, "as many rules as gates of equal size, got 0 for shape (4,)"],

@@ -106,7 +106,7 @@ testRefusals("settings of methods, cells and steps that do not fit", [
   [
     (device) => cell.init(device, { scheme: wrong("keras") }),
     RangeError,
-    'scheme must be "own", "torch", "glorot" or "orthogonal", got "keras"',
+    'scheme must be one of "own", "torch", "glorot", "orthogonal", "he-uniform", "lecun-normal", got "keras"',
   ],
 ]);
 

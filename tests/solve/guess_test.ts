@@ -1,5 +1,5 @@
-import { assert, assertEquals } from "@std/assert";
-import { defineStep, type GuessChoice, solve, tensor } from "../../mod.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { defineStep, type GuessChoice, type HostTensor, solve, tensor } from "../../mod.ts";
 import * as ops from "../../src/trace/ops.ts";
 import { assertClose, assertSame, host, numbers, read } from "./arrays.ts";
 import { runLoop } from "./loops.ts";
@@ -206,3 +206,56 @@ testOn(
     }
   },
 );
+
+testOn(MACHINES, "a list of guesses: each sequence starts from its own, or from f0", async (device, machine) => {
+  for (const given of LOOP_CASES.filter(({ h0 }) => h0.shape[0]! > 1)) {
+    const { name, step, time, h0: { shape: [batch = 0, state = 0] } } = given;
+    const length = time * state;
+    for (const window of [time, Math.max(1, Math.ceil(time / 3))]) {
+      const keepIterates = window === time;
+      const options = { device, method: "deer", window, keepIterates } as const;
+      const guess = Array.from(
+        { length: batch },
+        (_, b) => b % 2 === 1 ? undefined : host(numbers(length, 1, b + 20), [time, state]),
+      );
+      using solution = await solve(step, problemOf(given), { ...options, guess });
+      using cold = await solve(step, problemOf(given), options);
+      // Convergence is to the tolerance, whatever the guess.
+      const tolerance = device.dtype === "f64" ? 1e-9 : 2 ** -23 * time;
+      assertClose(await read(solution.ys), await read(cold.ys), tolerance, name);
+      const ys = await read(solution.ys);
+      const answers = guess.map((_, b) => tensor(device, host(ys.slice(b * length, (b + 1) * length), [time, state])));
+      using again = await solve(step, problemOf(given), { ...options, guess: answers });
+      // Where f itself is rounded, updates of this size go on until the exact prefix has passed.
+      if (machine.rounding === 0) assertEquals(again.stats.sweeps, Math.ceil(time / window), name);
+      assert(Math.max(...again.stats.residuals) <= Math.max(1, machine.rounding), `${name}: ${again.stats.residuals}`);
+      if (!keepIterates) continue;
+      const [first, f0] = [await read(solution.iterates!), await read(cold.iterates!)];
+      for (const [b, own] of guess.entries()) {
+        const rows = [b * length, (b + 1) * length] as const;
+        assertSame(first.slice(...rows), own === undefined ? f0.slice(...rows) : await wrap(own), `${name}, ${b}`);
+      }
+    }
+  }
+
+  /** Values as the device stores them. */
+  async function wrap(value: HostTensor): Promise<ArrayLike<number>> {
+    using copy = tensor(device, value);
+    return await read(copy);
+  }
+});
+
+testOn(MACHINES, "a list of guesses that does not fit", async (device) => {
+  const given = LOOP_CASES.find(({ h0 }) => h0.shape[0]! > 1)!;
+  const { step, time, h0: { shape: [batch = 0, state = 0] } } = given;
+  const own = host(numbers(time * state, 1, 3), [time, state]);
+  const cases: [unknown[], string][] = [
+    [[own], `guess must be one trajectory for each of ${batch} sequences, got a list of 1`],
+    [Array(batch).fill("f0"), 'guess[0] must be a tensor, { data, shape } or undefined, got "f0"'],
+    [Array(batch).fill(host([1], [1, 1])), `guess[0] must have shape (${time}, ${state}), got (1, 1)`],
+  ];
+  for (const [guess, message] of cases) {
+    const options = { device, method: "deer", guess: guess as GuessChoice } as const;
+    await assertRejects(() => solve(step, problemOf(given), options), TypeError, message);
+  }
+});

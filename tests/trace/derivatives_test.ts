@@ -163,6 +163,7 @@ Deno.test("derivatives: stopGradient and comparisons are provably zero", () => {
       (o: Vocabulary, a: Node) => o.stopGradient(o.sin(a)),
       (o: Vocabulary, a: Node) => o.less(a, 0.3),
       (o: Vocabulary, a: Node) => o.sign(a),
+      (o: Vocabulary, a: Node) => o.isNaN(a),
       (o: Vocabulary, a: Node) => o.where(a, 1, 2),
       (o: Vocabulary, _: Node) => o.constant([1, 2, 3]),
     ]

@@ -37,6 +37,9 @@ export const EXTREMES: readonly [
   ["less", (o, a) => o.less(a, 0.5), [-Infinity, NaN, 0.5, 1], [1, 0, 0, 0]],
   ["greater", (o, a) => o.greater(a, 0.5), [-Infinity, NaN, 0.5, 1], [0, 0, 0, 1]],
   ["equal", (o, a) => o.equal(a, 0.5), [-Infinity, NaN, 0.5, 1], [0, 0, 1, 0]],
+  ["isNaN", (o, a) => o.isNaN(a), [-Infinity, NaN, 0, 1, Infinity], [0, 1, 0, 0, 0]],
+  ["isNaN of what is computed", (o, a) => o.isNaN(o.sqrt(a)), [-1, 1, NaN, Infinity], [1, 0, 1, 0]],
+  ["missing is 0", (o, a) => o.where(o.isNaN(a), 0, o.mul(2, a)), [NaN, 3, -Infinity], [0, 6, -Infinity]],
   // NaN is not 0: it chooses the first. What is not chosen does not show, even if it is NaN.
   ["where", (o, a) => o.where(a, 1, 2), [NaN, -0, 0, -1], [1, 2, 2, 1]],
   ["where, NaN not chosen", (o, a) => o.where(o.less(a, 0), 7, o.sqrt(a)), [-4, 4], [7, 2]],

@@ -73,6 +73,17 @@ function solution(a: Sym, b: Operand): Value {
   return value(rows.flatMap((row) => row.slice(n)), lift(b).shape);
 }
 
+/** By its expansion along the first row. */
+function determinant({ shape, ...a }: Sym): number {
+  const n = shape[0]!;
+  const { data } = a as Value;
+  if (n === 1) return data[0]!;
+  return total(Array.from({ length: n }, (_, j) => {
+    const minor = data.slice(n).filter((_, e) => e % n !== j);
+    return (j % 2 === 0 ? 1 : -1) * data[j]! * determinant(value(minor, [n - 1, n - 1]));
+  }));
+}
+
 const total = (data: readonly number[]): number => data.reduce((sum, x) => sum + x, 0);
 const larger = (x: number, y: number): number => x !== x || y !== y ? NaN : x > y ? x : y;
 const logistic = (x: number): number => x < 0 ? Math.exp(x) / (1 + Math.exp(x)) : 1 / (1 + Math.exp(-x));
@@ -105,6 +116,7 @@ export const REFERENCE: Vocabulary = {
   less: (a, b) => each((x, y) => Number(x < y), a, b),
   greater: (a, b) => each((x, y) => Number(x > y), a, b),
   equal: (a, b) => each((x, y) => Number(x === y), a, b),
+  isNaN: (a) => each((x) => Number(Number.isNaN(x)), a),
   where: (condition, a, b) => each((c, x, y) => c === 0 ? y : x, condition, a, b),
   stopGradient: (a) => each((x) => x, a),
   matvec: (matrix, vector) => product(matrix, vector, false),
@@ -122,6 +134,7 @@ export const REFERENCE: Vocabulary = {
     return value(Array.from({ length: m * n }, (_, e) => data[(e % m) * n + Math.floor(e / m)]!), [n, m]);
   },
   solve: solution,
+  logDet: (a) => value([Math.log(determinant(a))], []),
   dot: (a, b) => value([total(numbers(a).map((x, i) => x * numbers(b)[i]!))], []),
   sum: (a) => value([total(numbers(a))], []),
   mean: (a) => value([total(numbers(a)) / numbers(a).length], []),

@@ -63,6 +63,13 @@ function shifted(o: Vocabulary, a: Sym): Sym {
   return o.add(o.mul(0.5, a), o.constant(large, [n, n]));
 }
 
+/** A symmetric positive definite matrix whose first pivot is the smallest. */
+function definite(o: Vocabulary, a: Sym): Sym {
+  const n = a.shape[0]!;
+  const diagonal = Array.from({ length: n * n }, (_, e) => e % (n + 1) === 0 ? 0.3 + Math.floor(e / n) : 0);
+  return o.add(o.matmul(a, o.transpose(a)), o.constant(diagonal, [n, n]));
+}
+
 /** Elimination adds up to n products of entries of size 7. */
 const solved = { ...sums, ulps: 100 };
 
@@ -106,6 +113,18 @@ export const CALLS: Readonly<Record<keyof Vocabulary, readonly Call[]>> = {
   equal: [
     ...binary("equal", kinked),
     { label: "equal, ties", call: (o, _, a, b) => o.equal(o.sign(a), o.sign(b)), shapes: (n) => [[n], [n]], ...kinked },
+  ],
+  isNaN: [
+    ...unary("isNaN", kinked),
+    {
+      label: "isNaN, some",
+      call: (o, n, a) => {
+        const holes = o.constant(Array.from({ length: n }, (_, i) => i % 3 === 1 ? NaN : i));
+        return o.add(o.where(o.isNaN(o.mul(a, holes)), 2, o.mul(a, o.where(o.isNaN(holes), 0, holes))), o.isNaN(holes));
+      },
+      shapes: vector,
+      ...kinked,
+    },
   ],
   where: [
     {
@@ -212,9 +231,29 @@ export const CALLS: Readonly<Record<keyof Vocabulary, readonly Call[]>> = {
     },
     { label: "solve two", call: (o, _, a, b) => o.solve(shifted(o, a), b), shapes: () => [[2, 2], [2, 2]], ...solved },
     {
+      label: "solve for several at once",
+      call: (o, n, a, b, c) => {
+        const [m, rows] = [shifted(o, a), few(n)[0]];
+        const flat = (x: Sym, size: number): Sym => o.reshape(x, [size]);
+        return o.concat(o.solve(m, b), flat(o.solve(m, c), 9 * rows), flat(o.solve(m, a), rows * rows));
+      },
+      shapes: (n) => [few(n), [few(n)[0]!], [few(n)[0]!, 9]],
+      ...solved,
+    },
+    {
       label: "solve with a shared matrix",
       call: (o, _, a, b, c) => o.solve(shifted(o, a), o.add(b, o.solve(shifted(o, a), c))),
       shapes: (n) => [few(n), [few(n)[0]!], [few(n)[0]!]],
+      ...solved,
+    },
+  ],
+  logDet: [
+    { label: "logDet", call: (o, _, a) => o.logDet(definite(o, a)), shapes: (n) => [few(n)], ...solved },
+    { label: "logDet of two rows", call: (o, _, a) => o.logDet(definite(o, a)), shapes: () => [[2, 2]], ...solved },
+    {
+      label: "logDet among other values",
+      call: (o, _, a, b) => o.mul(b, o.sub(o.logDet(definite(o, a)), o.logDet(definite(o, o.transpose(a))))),
+      shapes: (n) => [few(n), [n]],
       ...solved,
     },
   ],

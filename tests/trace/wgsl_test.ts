@@ -35,6 +35,7 @@ const ALLOWED: Partial<Record<keyof Vocabulary, number>> = {
   concat: 8,
   grad: 100,
   solve: 100,
+  logDet: 100,
 };
 
 /** What constants that are no short binary fractions, and cancellation between numbers of size 2 or 3, may cost. */

@@ -18,14 +18,15 @@ import type {
 import type { StepProgram } from "../../trace/program.ts";
 import type { Transition } from "../../trace/transition.ts";
 import { gather, scatterAdd } from "./gather.ts";
-import { allocateArray, arrayOf } from "./memory.ts";
+import { ArrayPool } from "./array_pool.ts";
+import { arrayOf } from "./memory.ts";
 import { reduce } from "./arrays.ts";
 import { scanWithOperator } from "./operator_scan.ts";
 import { mapRows } from "./rows.ts";
 import { matmul } from "./products.ts";
 import { scan } from "./scan.ts";
 import { CpuRun } from "./sweeps.ts";
-import { stepKernels } from "./step_kernels.ts";
+import { stepKernels, trustWords } from "./step_kernels.ts";
 
 /** Bytes of working memory beyond which a solve goes on in windows. */
 const WORKING_BYTES = 2 ** 30;
@@ -35,6 +36,7 @@ export class CpuEngine implements Engine {
   readonly backend = "cpu";
   readonly speed = "cpu";
   readonly description: string;
+  readonly #pool = new ArrayPool();
 
   constructor(readonly dtype: "f32" | "f64") {
     this.description = `CPU, one thread, generated JavaScript, ${dtype}`;
@@ -47,13 +49,13 @@ export class CpuEngine implements Engine {
 
   upload(data: HostArray, label = "a tensor"): Memory {
     const dtype = data instanceof Uint32Array ? "u32" : data instanceof Int32Array ? "i32" : this.dtype;
-    const memory = allocateArray(dtype, data.length, label);
+    const memory = this.#pool.take(dtype, data.length, label);
     memory.array.set(data);
     return memory;
   }
 
   allocate(dtype: DType, length: number, label = "a tensor"): Memory {
-    return allocateArray(dtype, length, label);
+    return this.#pool.take(dtype, length, label);
   }
 
   read(memory: Memory): Promise<HostArray> {
@@ -68,8 +70,8 @@ export class CpuEngine implements Engine {
     }
   }
 
-  free(_memory: Memory): void {
-    // The garbage collector's work.
+  free(memory: Memory): void {
+    this.#pool.give(memory);
   }
 
   map(job: MapJob): void {
@@ -105,7 +107,8 @@ export class CpuEngine implements Engine {
   ): number {
     if (transition.kind === "sequential") return time;
     const { hoistedSize } = stepKernels(program, transition, this.dtype).stages;
-    const bytesPerStep = batch * (hoistedSize + program.state) * (this.dtype === "f32" ? 4 : 8);
+    const words = hoistedSize + program.state + trustWords(program, transition);
+    const bytesPerStep = batch * words * (this.dtype === "f32" ? 4 : 8);
     return Math.max(1, Math.min(time, Math.floor(WORKING_BYTES / bytesPerStep)));
   }
 
@@ -126,8 +129,8 @@ export class CpuEngine implements Engine {
     return Promise.resolve(false);
   }
 
-  leaveWindow(): void {
-    // Sweeps write to `ys` itself.
+  leaveWindow(run: SweepRun): void {
+    (run as CpuRun).leaveWindow();
   }
 
   verdict(run: SweepRun): Promise<Verdict> {
@@ -140,6 +143,11 @@ export class CpuEngine implements Engine {
 
   endRun(_run: SweepRun): void {
     // The garbage collector's work.
+  }
+
+  closeRun(run: SweepRun): () => Promise<Verdict> {
+    const verdict = (run as CpuRun).verdict();
+    return () => Promise.resolve(verdict);
   }
 
   dispose(): Promise<void> {

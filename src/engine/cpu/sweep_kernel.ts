@@ -5,6 +5,7 @@ import type { StepProgram } from "../../trace/program.ts";
 import type { Stages } from "../../trace/stages.ts";
 import type { ErrorKind } from "../engine.ts";
 import { compileKernel, inputPlaces, type KernelArrays, printBody, unpack } from "./kernel.ts";
+import { STRAIGHT } from "./units.ts";
 
 /** What a kernel reports of one sequence. */
 export interface SweepReport {
@@ -18,6 +19,15 @@ export interface SweepReport {
   lost: number;
   /** The step at which the true trajectory is not finite, or -1. */
   failed: number;
+  /** With an adaptive damping: the sums of `TrustSums`. */
+  merit: number;
+  nonlinear: number;
+  predicted: number;
+}
+
+/** A report before a sweep. */
+export function createReport(): SweepReport {
+  return { worst: 0, resets: 0, exact: 0, lost: -1, failed: -1, merit: 0, nonlinear: 0, predicted: 0 };
 }
 
 /** Where the rows of one sequence begin in each array, and the rows `from` to `to` to be done. */
@@ -34,6 +44,16 @@ export interface SweepRange {
   t: number;
   /** Iterates beyond this are replaced by the guess. */
   limit: number;
+  /** λ of a trust region. */
+  damping: number;
+}
+
+/** What sweeps of an adaptive damping keep, at the places of the guess. */
+export interface TrustArrays {
+  /** Receives the iterate that the sweep begins with. */
+  saved: HostArray;
+  /** f as the sweep before predicted it, then as this one does. */
+  expected: HostArray;
 }
 
 /** One sweep over one sequence: the fold form of the scan, from the exact state in `start`. */
@@ -46,10 +66,8 @@ export type SweepKernel = (
   range: SweepRange,
   tolerance: { readonly atol: number; readonly rtol: number },
   report: SweepReport,
+  trust?: TrustArrays,
 ) => void;
-
-/** States of at most this many elements are local variables, longer ones scratch memory. */
-const STRAIGHT = 4;
 
 /**
  * - `sequential`: h⁺[t] = f(h⁺[t-1])

@@ -74,7 +74,7 @@ export class Control {
     machine.write(this.#template, Uint32Array.from(folded));
     const { affine, newton, floor, share, epsilon } = rule;
     // What is affine and starts from zeros may grow as far as numbers go.
-    const huge = strict === true ? LARGEST : HUGE;
+    const huge = strict === true && affine ? LARGEST : HUGE;
     const numbers = { batch, rows, t0, grids: sweep.length, failureGrids: 1 };
     const uniform = machine.uniform(packRule({ ...numbers, affine, newton, floor, share, epsilon, huge }));
     const regions = [

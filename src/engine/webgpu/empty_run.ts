@@ -9,6 +9,7 @@ export interface EngineRun extends SweepRun {
   measureError(kind: ErrorKind): void;
   verdict(): Promise<Verdict>;
   end(): void;
+  close(): () => Promise<Verdict>;
 }
 
 /** A solve of no sequences or no steps: no buffer can be empty. */
@@ -42,4 +43,8 @@ export class EmptyRun implements EngineRun {
   }
 
   end(): void {}
+
+  close(): () => Promise<Verdict> {
+    return () => this.verdict();
+  }
 }

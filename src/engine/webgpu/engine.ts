@@ -149,6 +149,10 @@ export class GpuEngine implements Engine {
     (run as EngineRun).end();
   }
 
+  closeRun(run: SweepRun): () => Promise<Verdict> {
+    return (run as EngineRun).close();
+  }
+
   dispose(): Promise<void> {
     return this.machine.dispose();
   }

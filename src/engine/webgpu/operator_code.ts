@@ -77,7 +77,7 @@ export class OperatorPlan {
   #print(source: Source): Omit<OperatorCode, "constants"> {
     const { params, inputs, outputs, name } = this.#program;
     const { leaves, pack } = this;
-    const dialect = createLaneDialect((data) => pack.place(data));
+    const dialect = createLaneDialect((data) => pack.place(data), 0, true);
     const places = new Map<Node, Place>();
     for (const [k, { leaf }] of params.entries()) places.set(leaf, memory("C", "", pack.offsets[k]));
     for (const [i, { leaf }] of inputs.entries()) {

@@ -149,9 +149,20 @@ export class GpuRun implements EngineRun {
 
   /** Frees all but the answer and the iterates. */
   end(): void {
+    this.#endPasses();
+    this.#control.dispose();
+  }
+
+  /** Keeps the status alone: what the verdict reads. */
+  close(): () => Promise<Verdict> {
+    this.#endPasses();
+    let verdict: Promise<Verdict> | undefined;
+    return () => verdict ??= this.verdict().finally(() => this.#control.dispose());
+  }
+
+  #endPasses(): void {
     this.#pass?.dispose();
     this.#errorPass?.dispose();
-    this.#control.dispose();
     for (const buffer of this.#owned.splice(0)) this.#machine.pool.release(buffer);
   }
 
@@ -159,9 +170,17 @@ export class GpuRun implements EngineRun {
   #guess(info: Region): void {
     const { batch, time, guess, program: { state } } = this.job;
     const { start, guess: into, ys, status } = this.#buffers;
-    if (guess.kind === "f0") this.#pass.value(into!);
+    const each = guess.kind === "each" ? guess.memories : [];
+    if (guess.kind === "f0" || each.includes(null)) this.#pass.value(into!);
     if (guess.kind === "given") {
       this.#copyRows(bufferOf(guess.memory), this.#start, time, into!.buffer, this.#length, state);
+    }
+    const rows = this.#length;
+    for (const [b, memory] of each.entries()) {
+      if (memory === null) continue;
+      const from = { buffer: bufferOf(memory), first: this.#start, time };
+      const to = { buffer: into!.buffer, first: b * rows, time: rows };
+      copyWindow(this.#machine, from, to, { batch: 1, rows, width: state });
     }
     const kernel = this.#guessing;
     const group = this.#machine.bind(kernel, [info, start, into!, ys, status]);

@@ -1,3 +1,4 @@
+import { DeviceError } from "../../core/errors.ts";
 import type { Kernel } from "../../../kernels/kernel.ts";
 import type { SweepJob } from "../engine.ts";
 import { recordCopy } from "./arrays.ts";
@@ -34,6 +35,9 @@ export function affordableRows(
   machine: Machine,
   { program, transition, batch, time }: Pick<SweepJob, "program" | "transition" | "batch" | "time">,
 ): number {
+  if (transition.trust !== undefined) {
+    throw new DeviceError(`Cannot solve "${program.name}" on this device: ELK needs the CPU engine; use deer or quasi-deer`);
+  }
   const { stages, form, projection } = stepPlan(program, transition);
   const { state, input } = program;
   // f, and behind it the entries of G at a multiple of 256 bytes.

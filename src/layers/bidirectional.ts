@@ -1,0 +1,109 @@
+import { checkKeys, describe } from "../core/describe.ts";
+import type { Tree } from "../core/types.ts";
+import { concat } from "../map/concat.ts";
+import { findDevice, place } from "../place.ts";
+import { isTensorLike, type Tensor, type TensorLike } from "../tensor.ts";
+import { InnerStates } from "./inner_states.ts";
+import { LAYER_OPTIONS, type LayerOptions, type LayerRun, optionsWithin } from "./layer_options.ts";
+import type { SequenceLayer } from "./linear_layer.ts";
+import { checkIsLayer, reversed } from "./reversed.ts";
+import { seedAfter } from "./seeds.ts";
+
+interface Directions {
+  readonly name: string;
+  readonly layers: readonly [forward: SequenceLayer, backward: SequenceLayer];
+}
+
+const NAMES = ["forward", "backward"] as const;
+
+/**
+ * Two layers over the same inputs, one forward and one backward in time, their outputs side by side: `y[t] = [forward(x)[t],
+ * backward(x)[t]]`, as wide as both.
+ *
+ * `backward` runs backward by itself (`reverse: true`, or `reversed(...)`); if it is absent, it is `reversed(forward)` with
+ * parameters of its own. Parameters `{ forward: ..., backward: ... }`. States: those of both side by side. A sequence must be
+ * given whole: pieces of it do not give what the whole gives. With the option `lengths` a layer made by `reversed` or
+ * `recurrent` begins each sequence at its last step that counts.
+ *
+ * Cost: that of both, and one copy of their outputs. Throws a `RangeError` where their inputs differ, a `TypeError` for what is no
+ * layer. Schuster & Paliwal 1997, doi 10.1109/78.650093.
+ *
+ * @example
+ * ```ts
+ * import { bidirectional, gru, openDevice, recurrent } from "@cervid/cervid";
+ *
+ * await using device = await openDevice({ backend: "cpu" });
+ * const both = bidirectional(recurrent(gru({ input: 2, hidden: 4 })));
+ * const xs = { data: new Float32Array(100 * 2).fill(0.1), shape: [100, 2] };
+ * using ys = both.apply(both.init(device), xs);
+ * console.log(ys.shape); // [100, 8]
+ * ```
+ */
+export function bidirectional(forward: SequenceLayer, backward?: SequenceLayer): SequenceLayer {
+  const context = "Cannot make bidirectional()";
+  checkIsLayer(context, "the forward layer", forward);
+  const other = backward ?? reversed(forward);
+  checkIsLayer(context, "the backward layer", other);
+  if (forward.input !== other.input) {
+    throw new RangeError(`${context}: both layers must have input ${forward.input}, got ${other.input} for the second`);
+  }
+  const name = `bidirectional ${forward.name}`;
+  const both: Directions = { name, layers: [forward, other] };
+  return {
+    name,
+    input: forward.input,
+    hidden: forward.hidden + other.hidden,
+    state: forward.state + other.state,
+    carry: forward.carry + other.carry,
+    params: { forward: forward.params, backward: other.params },
+    init: (device, { seed = 0, ...options } = {}) => ({
+      forward: forward.init(device, { ...options, seed }),
+      backward: other.init(device, { ...options, seed: seedAfter(seed, [forward.params]) }),
+    }),
+    apply: (params, xs, options = {}) => runBoth(both, params, xs, options, false).ys!,
+    run: (params, xs, options = {}) => runBoth(both, params, xs, options, true) as LayerRun,
+  };
+}
+
+function runBoth(
+  { name, layers }: Directions,
+  params: Tree<TensorLike>,
+  xs: TensorLike,
+  options: LayerOptions,
+  wantStates: boolean,
+): Partial<LayerRun> {
+  const context = `Cannot apply "${name}"`;
+  checkKeys(context, "options", options, LAYER_OPTIONS);
+  checkKeys(context, "params", params, NAMES);
+  const device = findDevice(context, options.device, [params, xs, options.h0, options.carry]);
+  const temporary: Tensor[] = [];
+  let states: InnerStates | undefined;
+  let ys: Tensor | undefined;
+  try {
+    if (!isTensorLike(xs)) {
+      throw new TypeError(`${context}: xs must be a tensor or { data, shape }, got ${describe(xs)}`);
+    }
+    states = new InnerStates(context, layers, xs, options, device, temporary);
+    const values = place(context, "xs", xs, device, temporary);
+    const outputs: Tensor[] = [];
+    for (const [k, layer] of layers.entries()) {
+      const tree = params[NAMES[k]!];
+      if (typeof tree !== "object" || tree === null || isTensorLike(tree)) {
+        throw new TypeError(`${context}: params.${NAMES[k]} must be a record of arrays, got ${describe(tree)}`);
+      }
+      const given: LayerOptions = { ...optionsWithin({ ...options, device }, NAMES[k]!), ...states.startOf(k) };
+      const run = wantStates ? layer.run(tree, values, given) : { ys: layer.apply(tree, values, given) };
+      temporary.push(run.ys);
+      outputs.push(run.ys);
+      if ("hT" in run) states.add(run);
+    }
+    ys = concat(outputs);
+    return wantStates ? { ys, ...states.join() } : { ys };
+  } catch (error) {
+    ys?.dispose();
+    states?.free();
+    throw error;
+  } finally {
+    for (const tensor of temporary) tensor.dispose();
+  }
+}
