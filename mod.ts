@@ -23,7 +23,7 @@ export { type Device, type DeviceOptions, openDevice } from "./src/device.ts";
 export { type Tensor, tensor, type TensorLike, tidy, toDevice, toHost } from "./src/tensor.ts";
 export { defineStep, type JacobianStructure, type ParameterSyms, type Step, type StepSpec } from "./src/step.ts";
 export type { InitOptions } from "./src/init_params.ts";
-export type { InitRule, InitRules, InitScheme, MatrixRule } from "./src/init.ts";
+export type { InitRule, InitRules, InitScheme, MatrixRule, SingleRule } from "./src/init.ts";
 export type { Sym } from "./src/trace/graph.ts";
 export type { Operand } from "./src/trace/operands.ts";
 export type { RowAccess } from "./src/trace/rows.ts";

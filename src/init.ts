@@ -15,7 +15,7 @@ export type InitScheme = "own" | "torch" | "glorot" | "orthogonal" | "he-uniform
 export type MatrixRule = "he-uniform" | "glorot-uniform" | "lecun-normal" | "orthogonal";
 
 /** What the elements of a parameter, or of one of its gates, start from. */
-type SingleRule = number | MatrixRule | { readonly uniform: number };
+export type SingleRule = number | MatrixRule | { readonly uniform: number };
 
 /**
  * What a parameter starts from: a number for all its elements, `{ uniform: b }` for draws from ±b, the name of a rule for

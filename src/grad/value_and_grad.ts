@@ -17,6 +17,7 @@ export interface ValueWithAux<X> {
 
 /** What {@linkcode valueAndGrad} answers. */
 export interface ValueAndGrad<P> {
+  /** `()` */
   readonly value: Tensor;
   /** In the tree of the parameters. */
   readonly grads: P;

@@ -2,7 +2,7 @@ import type { Device } from "../device.ts";
 import { engineOf } from "../device.ts";
 import type { Engine, Memory } from "../engine/engine.ts";
 import { pullBackMap } from "../map/map_pullback.ts";
-import { adjointOf, type AdjointPrograms } from "../trace/adjoint.ts";
+import { adjointOf } from "../trace/adjoint.ts";
 import { concat } from "../trace/ops.ts";
 import type { StepProgram } from "../trace/program.ts";
 import { type RowProgram, traceRows } from "../trace/rows.ts";

@@ -31,6 +31,7 @@ export interface Tangents {
 
 /** A solution, and how it moves. */
 export interface SolveJvp extends Disposable {
+  /** What was solved. */
   readonly solution: Solution;
   /** `(B, T, D)` or `(T, D)`: the derivative of `solution.ys` in the direction of the tangents. */
   readonly tangent: Tensor;

@@ -29,6 +29,7 @@ export interface Gradients {
 
 /** A solution, and the way back. */
 export interface SolveVjp extends Disposable {
+  /** What was solved. */
   readonly solution: Solution;
   /** Cotangents of params, xs and h0 from `ysBar`, the cotangent of `solution.ys`. Enqueued: nothing waits. */
   pullback(ysBar: TensorLike): Promise<Gradients>;
