@@ -4,7 +4,7 @@ import { concat } from "../map/concat.ts";
 import { findDevice, place } from "../place.ts";
 import { isTensorLike, type Tensor, type TensorLike } from "../tensor.ts";
 import { InnerStates } from "./inner_states.ts";
-import { LAYER_OPTIONS, type LayerOptions, type LayerRun, optionsWithin } from "./layer_options.ts";
+import { createRun, LAYER_OPTIONS, type LayerOptions, type LayerParts, optionsWithin } from "./layer_options.ts";
 import type { SequenceLayer } from "./linear_layer.ts";
 import { checkIsLayer, reversed } from "./reversed.ts";
 import { seedAfter } from "./seeds.ts";
@@ -61,7 +61,7 @@ export function bidirectional(forward: SequenceLayer, backward?: SequenceLayer):
       backward: other.init(device, { ...options, seed: seedAfter(seed, [forward.params]) }),
     }),
     apply: (params, xs, options = {}) => runBoth(both, params, xs, options, false).ys!,
-    run: (params, xs, options = {}) => runBoth(both, params, xs, options, true) as LayerRun,
+    run: (params, xs, options = {}) => createRun(runBoth(both, params, xs, options, true)),
   };
 }
 
@@ -71,7 +71,7 @@ function runBoth(
   xs: TensorLike,
   options: LayerOptions,
   wantStates: boolean,
-): Partial<LayerRun> {
+): LayerParts {
   const context = `Cannot apply "${name}"`;
   checkKeys(context, "options", options, LAYER_OPTIONS);
   checkKeys(context, "params", params, NAMES);

@@ -54,13 +54,26 @@ export const LAYER_OPTIONS: readonly (keyof LayerOptions)[] = [
 ];
 
 /** What `run` of a layer returns. "After the last step" is at the first row where time runs backward. */
-export interface LayerRun {
+export interface LayerRun extends Disposable {
   /** `(B, T, H)` or `(T, H)` */
   readonly ys: Tensor;
   /** `(B, D)` or `(D)`: the states after the last step. */
   readonly hT: Tensor;
   /** `(B, C)` or `(C)`: the last inputs in the order of their rows, which the next piece reads too; absent where C is 0. */
   readonly carry?: Tensor;
+  /** Frees its tensors. */
+  dispose(): void;
+}
+
+/** What a layer's run is made of, in parts. */
+export type LayerParts = Partial<Pick<LayerRun, "ys" | "hT" | "carry">>;
+
+/** What was run, with the methods that free it. */
+export function createRun(parts: LayerParts): LayerRun {
+  const dispose = (): void => {
+    for (const part of [parts.ys, parts.hT, parts.carry]) part?.dispose();
+  };
+  return { ...parts, dispose, [Symbol.dispose]: dispose } as LayerRun;
 }
 
 /** The options that a layer hands to the layer `name` inside it, all but where that starts from. */

@@ -5,7 +5,7 @@ import { defineStep, programOf, type Step } from "../step.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import type { AnyLayerSpec, LinearLayerSpec } from "./describe_layer.ts";
 import { makeLayerMaps } from "./layer_maps.ts";
-import type { LayerOptions, LayerRun } from "./layer_options.ts";
+import { createRun, type LayerOptions, type LayerRun } from "./layer_options.ts";
 import { type CompiledLayer, runLayer } from "./run_layer.ts";
 import { checkLayerSpec, traceCell } from "./trace_layer.ts";
 
@@ -92,7 +92,7 @@ export interface LinearLayer extends SequenceLayer {
  * await using device = await openDevice({ backend: "cpu" });
  * const params = average.init(device, { seed: 0 });
  * const piece = { data: new Float32Array(100 * 3).fill(1), shape: [100, 3] };
- * const first = average.run(params, piece);
+ * using first = average.run(params, piece);
  * using second = average.apply(params, piece, { h0: first.hT });
  * console.log(second.shape); // [100, 3]
  * ```
@@ -128,7 +128,7 @@ export function defineLinearLayer<const P extends ShapeTree, const N extends str
     apply: (params, xs, options = {}) => runLayer(layer, params, xs, options, false)[0]!,
     run(params, xs, options = {}) {
       const [ys, hT, carry] = runLayer(layer, params, xs, options, true) as [Tensor, Tensor, Tensor?];
-      return carry === undefined ? { ys, hT } : { ys, hT, carry };
+      return createRun(carry === undefined ? { ys, hT } : { ys, hT, carry });
     },
   };
 }

@@ -36,9 +36,9 @@ export interface QrnnOptions extends LayerSize {
  * const layer = qrnn({ input: 4, hidden: 8, window: 2 });
  * const params = layer.init(device);
  * const piece = { data: new Float32Array(500 * 4).fill(0.1), shape: [500, 4] };
- * const { ys, hT, carry } = layer.run(params, piece);
- * const next = layer.run(params, piece, { h0: hT, carry });
- * console.log(ys.shape, next.ys.shape); // [500, 8] [500, 8]
+ * using first = layer.run(params, piece);
+ * using second = layer.run(params, piece, { h0: first.hT, carry: first.carry });
+ * console.log(first.ys.shape, second.ys.shape); // [500, 8] [500, 8]
  * ```
  */
 export function qrnn(options: QrnnOptions): LinearLayer {

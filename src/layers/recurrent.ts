@@ -13,7 +13,7 @@ import { borrow, type TensorLike } from "../tensor.ts";
 import type { Sym } from "../trace/graph.ts";
 import { slice } from "../trace/ops.ts";
 import { findAxes, rowsOf } from "./carried.ts";
-import { LAYER_OPTIONS, type LayerOptions, type LayerRun } from "./layer_options.ts";
+import { createRun, LAYER_OPTIONS, type LayerOptions, type LayerParts } from "./layer_options.ts";
 import type { SequenceLayer } from "./linear_layer.ts";
 import { reversed } from "./reversed.ts";
 
@@ -93,7 +93,7 @@ export function recurrent(cell: Step, options: RecurrentOptions = {}): SequenceL
     params: own.params,
     init: (device, options) => own.init(device, options),
     apply: (params, xs, options = {}) => runRecurrent(compiled, params, xs, options, false).ys!,
-    run: (params, xs, options = {}) => runRecurrent(compiled, params, xs, options, true) as LayerRun,
+    run: (params, xs, options = {}) => createRun(runRecurrent(compiled, params, xs, options, true)),
   };
   return reverse ? { ...reversed(layer), name } : layer;
 }
@@ -143,7 +143,7 @@ function runRecurrent(
   xs: TensorLike,
   options: LayerOptions,
   wantStates: boolean,
-): Partial<LayerRun> {
+): LayerParts {
   const context = `Cannot apply "${cell.name}"`;
   checkKeys(context, "options", options, LAYER_OPTIONS);
   const { h0, carry, onSolve, memory, method = settings.method } = options;

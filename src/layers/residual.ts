@@ -4,7 +4,7 @@ import { mapFlat } from "../map/flat.ts";
 import { findDevice, place } from "../place.ts";
 import { sumProgram } from "../tape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
-import type { LayerOptions, LayerRun } from "./layer_options.ts";
+import { createRun, type LayerOptions, type LayerParts } from "./layer_options.ts";
 import type { SequenceLayer } from "./linear_layer.ts";
 import { checkIsLayer } from "./reversed.ts";
 
@@ -36,7 +36,7 @@ export function residual(layer: SequenceLayer): SequenceLayer {
     ...layer,
     name,
     apply: (params, xs, options = {}) => runResidual(name, layer, params, xs, options, false).ys!,
-    run: (params, xs, options = {}) => runResidual(name, layer, params, xs, options, true) as LayerRun,
+    run: (params, xs, options = {}) => createRun(runResidual(name, layer, params, xs, options, true)),
   };
 }
 
@@ -47,10 +47,10 @@ function runResidual(
   xs: TensorLike,
   options: LayerOptions,
   wantStates: boolean,
-): Partial<LayerRun> {
+): LayerParts {
   const context = `Cannot apply "${name}"`;
   const temporary: Tensor[] = [];
-  let run: Partial<LayerRun> = {};
+  let run: LayerParts = {};
   try {
     const device = findDevice(context, options?.device, [params, xs, options?.h0, options?.carry]);
     const inputs = place(context, "xs", xs, device, temporary);

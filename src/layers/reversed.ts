@@ -4,7 +4,7 @@ import type { Tree } from "../core/types.ts";
 import { findDevice, place } from "../place.ts";
 import { isTensorLike, type Tensor, type TensorLike } from "../tensor.ts";
 import { findAxes } from "./carried.ts";
-import { LAYER_OPTIONS, type LayerOptions, type LayerRun } from "./layer_options.ts";
+import { createRun, LAYER_OPTIONS, type LayerOptions, type LayerParts } from "./layer_options.ts";
 import type { SequenceLayer } from "./linear_layer.ts";
 import { reversedWithin, reverseSteps, takeRows } from "./reverse_rows.ts";
 
@@ -36,7 +36,7 @@ export function reversed(layer: SequenceLayer): SequenceLayer {
     ...layer,
     name: `reversed ${layer.name}`,
     apply: (params, xs, options = {}) => runReversed(layer, params, xs, options, false).ys!,
-    run: (params, xs, options = {}) => runReversed(layer, params, xs, options, true) as LayerRun,
+    run: (params, xs, options = {}) => createRun(runReversed(layer, params, xs, options, true)),
   };
 }
 
@@ -52,7 +52,7 @@ function runReversed(
   xs: TensorLike,
   options: LayerOptions,
   wantStates: boolean,
-): Partial<LayerRun> {
+): LayerParts {
   const context = `Cannot apply "reversed ${layer.name}"`;
   checkKeys(context, "options", options, LAYER_OPTIONS);
   const { h0, carry, lengths, memory } = options;
@@ -64,7 +64,7 @@ function runReversed(
     return tensor;
   };
   const turn = (tensor: Tensor): Tensor => order === undefined ? reverseSteps(tensor) : takeRows(tensor, order);
-  let run: Partial<LayerRun> = {};
+  let run: LayerParts = {};
   try {
     const device = findDevice(context, options.device, [params, xs, h0, carry]);
     const placed = (what: string, value: TensorLike): Tensor => place(context, what, value, device, temporary);

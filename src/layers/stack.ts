@@ -3,7 +3,7 @@ import type { ShapeTree, Tree } from "../core/types.ts";
 import { findDevice, place } from "../place.ts";
 import { isTensorLike, type Tensor, type TensorLike } from "../tensor.ts";
 import { InnerStates } from "./inner_states.ts";
-import { LAYER_OPTIONS, type LayerOptions, type LayerRun, optionsWithin } from "./layer_options.ts";
+import { createRun, LAYER_OPTIONS, type LayerOptions, type LayerParts, optionsWithin } from "./layer_options.ts";
 import type { SequenceLayer } from "./linear_layer.ts";
 import { checkIsLayer } from "./reversed.ts";
 import { seedAfter } from "./seeds.ts";
@@ -72,7 +72,7 @@ export function stack(layers: readonly SequenceLayer[]): SequenceLayer {
         ]),
       ),
     apply: (params, xs, options = {}) => runStack(all, params, xs, options, false).ys!,
-    run: (params, xs, options = {}) => runStack(all, params, xs, options, true) as LayerRun,
+    run: (params, xs, options = {}) => createRun(runStack(all, params, xs, options, true)),
   };
 }
 
@@ -93,7 +93,7 @@ function runStack(
   xs: TensorLike,
   options: LayerOptions,
   wantStates: boolean,
-): Partial<LayerRun> {
+): LayerParts {
   const context = `Cannot apply "${name}"`;
   checkKeys(context, "options", options, LAYER_OPTIONS);
   const trees = treesOf(context, params, layers);

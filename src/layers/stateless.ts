@@ -10,7 +10,7 @@ import { findDevice, place, shapeOf } from "../place.ts";
 import { isTensorLike, type Tensor, type TensorLike } from "../tensor.ts";
 import type { Sym } from "../trace/graph.ts";
 import { assemble } from "./assemble.ts";
-import { LAYER_OPTIONS, type LayerOptions } from "./layer_options.ts";
+import { createRun, LAYER_OPTIONS, type LayerOptions } from "./layer_options.ts";
 import type { SequenceLayer } from "./linear_layer.ts";
 
 /** A layer that keeps nothing from one step to the next. */
@@ -63,7 +63,7 @@ export function makeStateless(spec: StatelessSpec): SequenceLayer {
       const ys = apply(tree, xs, options);
       try {
         const lead: Shape = xs.shape.length === 3 ? [xs.shape[0]!] : [];
-        return { ys, hT: assemble(ys.device, [...lead, 0], [], "no states") };
+        return createRun({ ys, hT: assemble(ys.device, [...lead, 0], [], "no states") });
       } catch (error) {
         ys.dispose();
         throw error;
