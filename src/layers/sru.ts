@@ -1,11 +1,13 @@
 import { add, matvec, mul, sigmoid, sub } from "../trace/ops.ts";
-import { activate, checkChoice, checkLayer, type LayerSize, stackedGates } from "./gates.ts";
+import { activate, checkChoice, checkLayer, checkNumber, type LayerSize, stackedGates } from "./gates.ts";
 import { defineLinearLayer, type LinearLayer } from "./linear_layer.ts";
 
 /** Sizes and settings of {@linkcode sru}. */
 export interface SruOptions extends LayerSize {
   /** g, of the output: `identity` (default) or `tanh`. */
   activation?: "identity" | "tanh";
+  /** What b_f starts from; default 0. About log T remembers for T steps. */
+  forgetBias?: number;
 }
 
 /**
@@ -19,7 +21,7 @@ export interface SruOptions extends LayerSize {
  * 3 H I multiplications (4 with `weight_skip`). Memory at once, beside xs but with the answer: 4 H words per (b, t), on
  * WebGPU 6 H where `weight_ih` has 4096 elements and more.
  *
- * Initial weights are uniform in ±√(3 / I), biases 0, as in the paper's code. Throws a `RangeError` for sizes below 1 or an
+ * Initial weights are uniform in ±√(3 / I), biases 0 but for `forgetBias`, as in the paper's code. Throws a `RangeError` for sizes below 1 or an
  * unknown activation. Lei, Zhang, Wang, Dai & Artzi 2017, arXiv 1709.02755.
  *
  * @example
@@ -34,9 +36,10 @@ export interface SruOptions extends LayerSize {
  * ```
  */
 export function sru(options: SruOptions): LinearLayer {
-  checkLayer("sru", options, ["activation"]);
-  const { input, hidden, activation = "identity", reverse = false } = options;
+  checkLayer("sru", options, ["activation", "forgetBias"]);
+  const { input, hidden, activation = "identity", forgetBias = 0, reverse = false } = options;
   checkChoice("sru", "activation", activation, ["identity", "tanh"]);
+  checkNumber("sru", "forgetBias", forgetBias);
   const bound = Math.sqrt(3 / input);
   const skips = input !== hidden;
   return defineLinearLayer({
@@ -49,7 +52,11 @@ export function sru(options: SruOptions): LinearLayer {
       bias: [3 * hidden],
       ...(skips && { weight_skip: [hidden, input] }),
     },
-    init: { weight_ih: { uniform: bound }, bias: 0, ...(skips && { weight_skip: { uniform: bound } }) },
+    init: {
+      weight_ih: { uniform: bound },
+      bias: [0, forgetBias, 0],
+      ...(skips && { weight_skip: { uniform: bound } }),
+    },
     recurrences: [{
       name: "c",
       state: hidden,

@@ -40,6 +40,7 @@ const size = { input: 12, hidden: 30 };
 /** What the papers, or their codes, say: ± a bound, or one number for each gate. */
 const RULES: readonly [layer: SequenceLayer, rules: Record<string, number | readonly number[]>][] = [
   [sru(size), { weight_ih: 0.5, weight_skip: 0.5, bias: [0] }],
+  [sru({ ...size, forgetBias: 4 }), { weight_ih: 0.5, weight_skip: 0.5, bias: [0, 4, 0] }],
   [qrnn(size), { weight_ih: 12 ** -0.5, bias: 12 ** -0.5 }],
   [qrnn({ ...size, window: 3 }), { weight_ih: 1 / 6, bias: 1 / 6 }],
   [stronglyTyped(size), { weight_ih: 12 ** -0.5, bias: 12 ** -0.5 }],
