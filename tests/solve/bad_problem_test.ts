@@ -146,7 +146,7 @@ testRefusals("options that do not fit", [
   [
     (device) => solve(cell, { params, xs }, { device, method: wrong("newton") }),
     RangeError,
-    'method must be one of auto, sequential, jacobi, picard, quasi-deer, block-deer, deer, got "newton"',
+    'method must be one of auto, sequential, jacobi, picard, quasi-deer, block-deer, deer, quasi-elk, elk, got "newton"',
   ],
   [(device) => solve(cell, { params, xs }, { device, method: wrong({}) }), RangeError, "got an object of Object"],
   [(device) => solve(cell, { params, xs }, { device, method: wrong("toString") }), RangeError, 'got "toString"'],
