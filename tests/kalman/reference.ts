@@ -5,7 +5,6 @@ import {
   add,
   apply,
   between,
-  identity,
   type Matrix,
   matrix,
   plus,

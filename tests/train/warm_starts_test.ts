@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   type Device,
-  enqueueSolve,
+  type enqueueSolve,
   gru,
   openDevice,
   recurrent,
