@@ -3,6 +3,8 @@ import { assembleKernel, type Kernel, type KernelParts } from "./kernel.ts";
 
 /** Invocations of a workgroup, each with a chunk of its own. */
 export const OPERATOR_LANES = 64;
+/** Zero, which compilers cannot know: they would unroll loops of known length, and take minutes over some. */
+export const OPERATOR_ZERO = "zero";
 
 /** One array of an element. */
 export interface OperatorLeaf {
@@ -75,7 +77,7 @@ function eachLeaf(
       return Array.from({ length: size }, (_, i) => text(prefixName(k, i), `${array}[${base} + ${first + i}u]`));
     }
     const body = text(`E[${kept}u + i]`, `${array}[${base} + ${first}u + i]`);
-    return [`for (var i = 0u; i < ${size}u; i++) { ${body} }`];
+    return [`for (var i = ${OPERATOR_ZERO}; i < ${size}u; i++) { ${body} }`];
   });
 }
 
@@ -109,6 +111,7 @@ function mainOf(spec: OperatorSpec): string[] {
     ? ["(c == 0u) & (P.carried != 0u)", "P.carryBase"]
     : ["(c > 0u) | (P.carried != 0u)", `select(P.carryBase, (index - 1u) * ${words}u, c > 0u)`];
   return [
+    `let ${OPERATOR_ZERO} = P.reverse >> 1u;`,
     `let index = group * ${OPERATOR_LANES}u + lane;`,
     "if (index >= P.batch * P.chunks) { return; }",
     "let b = index / P.chunks; let c = index % P.chunks;",

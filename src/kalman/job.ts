@@ -14,8 +14,8 @@ export interface KalmanOptions {
   /** Needed only where no argument is a device tensor. */
   device?: Device;
   /**
-   * Whether by a scan, parallel over time, or step after step. By default parallel on WebGPU with up to 12 states, and step
-   * after step elsewhere: on one thread that is less work.
+   * Whether by a scan, parallel over time, or step after step. By default parallel on GPUs with up to 12 states, and step after
+   * step elsewhere: on few threads that is less work.
    */
   parallel?: boolean;
 }
@@ -64,7 +64,7 @@ export class KalmanJob implements Rows {
           `give parallel: false, or use the CPU engine`,
       );
     }
-    this.parallel = parallel ?? (onGpu && !tooLarge);
+    this.parallel = parallel ?? (this.engine.speed === "hardware" && !tooLarge);
     try {
       const put = (name: string, value: TensorLike): Tensor =>
         place(context, name, value, this.device, this.#temporary);

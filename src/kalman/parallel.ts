@@ -66,21 +66,26 @@ export function filterParallel(job: KalmanJob): Filtered {
   return { means: mean!, covariances: covariance!, logLik: sumRows(job, value!) };
 }
 
-/** The smoother as a scan backward over the elements of filtered states. */
-export function smoothParallel(job: KalmanJob, { means, covariances }: States): States {
-  const { engine, layout, rows, batch, time } = job;
-  const states = { mean: means, covariance: covariances };
-  const elements = mapRows(job, smootherElements(layout, ridgeOf(engine)), { ...states, next: rows }, "elements");
-  // Of the last step nothing follows: it is as it was filtered, E = 0.
-  const zeros = job.own(engine.upload(new Float32Array(layout.states ** 2), "zeros"));
-  for (
-    const [path, width] of [["mean", layout.states], ["covariance", zeros.length], ["matrix", zeros.length]] as const
-  ) {
+/** The elements of the last steps, which nothing follows: they are as they were filtered, E = 0. */
+function endElements(job: KalmanJob, states: Arrays, elements: Arrays): void {
+  const { engine, batch, time, layout: { states: n } } = job;
+  if (time === 0) return;
+  const zeros = job.own(engine.upload(new Float32Array(n * n), "zeros"));
+  for (const [path, width] of [["mean", n], ["covariance", n * n], ["matrix", n * n]] as const) {
     const to = { toStart: (time - 1) * width, toStride: time * width, width, rows: batch };
-    if (path === "matrix") engine.copy(zeros, elements[path]!, { ...to, fromStart: 0, fromStride: 0 });
-    else engine.copy(states[path], elements[path]!, { ...to, fromStart: to.toStart, fromStride: to.toStride });
+    const from = states[path];
+    if (from === undefined) engine.copy(zeros, elements[path]!, { ...to, fromStart: 0, fromStride: 0 });
+    else engine.copy(from, elements[path]!, { ...to, fromStart: to.toStart, fromStride: to.toStride });
   }
   job.free(zeros);
+}
+
+/** The smoother as a scan backward over the elements of filtered states. */
+export function smoothParallel(job: KalmanJob, { means, covariances }: States): States {
+  const { engine, layout, rows } = job;
+  const states = { mean: means, covariance: covariances };
+  const elements = mapRows(job, smootherElements(layout, ridgeOf(engine)), { ...states, next: rows }, "elements");
+  endElements(job, states, elements);
   const { mean, covariance, matrix } = scanElements(job, smootherOperator(layout.states), elements, true);
   job.free(matrix!);
   return { means: mean!, covariances: covariance! };

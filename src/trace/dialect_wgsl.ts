@@ -59,22 +59,30 @@ function createCounter(): { total: number; within(count: number, emit: () => voi
   };
 }
 
-/**
- * WGSL in which one invocation evaluates everything: vectors in names and in the private array `W`. With `reuse` its words
- * serve again for what comes later.
- */
-export function createLaneDialect(constant: PlaceConstant, reserved = 0, reuse = false): WgslDialect {
+/** How one invocation evaluates. */
+export interface LaneOptions {
+  /** Values of at most this many elements are names; default 4. */
+  readonly straight?: number;
+  /** Whether scratch serves again for what comes later. */
+  readonly reuse?: boolean;
+  /** The text of a zero at which loops begin: one that compilers do not see through keeps them from unrolling. */
+  readonly zero?: string;
+}
+
+/** WGSL in which one invocation evaluates everything: vectors in names and in the private array `W`. */
+export function createLaneDialect(constant: PlaceConstant, reserved = 0, options: LaneOptions = {}): WgslDialect {
+  const { straight = 4, reuse = false, zero = "0u" } = options;
   let words = reserved;
   const free = new Map<number, Place[]>();
   const turns = createCounter();
   const loop = (lines: string[], index: string, count: number, emit: () => void, step = 1): void => {
-    lines.push(`for (var ${index} = 0u; ${index} < ${count}u; ${index} += ${step}u) {`);
+    lines.push(`for (var ${index} = ${zero}; ${index} < ${count}u; ${index} += ${step}u) {`);
     turns.within(Math.ceil(count / step), emit);
     lines.push("}");
   };
   return {
     ...COMMON,
-    straight: 4,
+    straight,
     cooperative: false,
     get scratchWords() {
       return words;

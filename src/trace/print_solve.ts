@@ -54,7 +54,9 @@ export function orNaN(pivot: string, dialect: Dialect): string {
 
 /** A statement for every column of a row, several in each turn of the loop. */
 function eachColumn(width: number, lines: string[], dialect: Dialect, emit: (j: string) => string): void {
-  const step = dialect.columnsAtOnce;
+  const turns = Math.ceil(width / dialect.columnsAtOnce);
+  // Turns of equal length where that comes out even.
+  const step = width % turns === 0 ? width / turns : dialect.columnsAtOnce;
   const even = width - width % step;
   if (even > 0) {
     dialect.each(lines, "j", even, () => {

@@ -1,17 +1,7 @@
 // The posterior of linear Gaussian models in double precision, twice: by Kalman's recursion as textbooks write it, and
 // without any recursion, as one normal distribution of all states, conditioned on measurements.
 
-import {
-  add,
-  apply,
-  between,
-  type Matrix,
-  matrix,
-  plus,
-  solvePositive,
-  times,
-  transpose,
-} from "./matrices.ts";
+import { add, apply, between, type Matrix, matrix, plus, solvePositive, times, transpose } from "./matrices.ts";
 import type { Vector } from "./matrices.ts";
 import type { PlainModel } from "./models.ts";
 

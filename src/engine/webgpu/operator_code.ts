@@ -3,6 +3,7 @@ import {
   emitOperatorScan,
   keptWords,
   laterAt,
+  OPERATOR_ZERO,
   type OperatorCode,
   type OperatorLeaf,
   type OperatorSpec,
@@ -18,8 +19,13 @@ import type { RowProgram } from "../../trace/rows.ts";
 import { valuesAhead } from "../../trace/rows_ahead.ts";
 import { ParameterPack } from "./traced.ts";
 
-/** Leaves of at most this many elements are kept in names: registers, where an array that is indexed is memory. */
-const NAMED = 4;
+/**
+ * Values of at most so many elements are kept in names: registers, where an array that is indexed is memory. Small elements
+ * as a whole, so that there is no array at all.
+ */
+const NAMED = { small: 80, large: 4 } as const;
+/** Words of a small element. */
+const SMALL = 128;
 /** Words of private memory that every device has. */
 const PRIVATE_WORDS = 2048;
 
@@ -38,17 +44,20 @@ export class OperatorPlan {
   readonly words: number;
   readonly pack: ParameterPack;
   readonly #program: RowProgram;
+  readonly #named: number;
   readonly #codes: Readonly<Record<Source, OperatorCode>>;
   readonly #kernels = new Map<string, OperatorKernel>();
 
   constructor(program: RowProgram) {
     this.#program = program;
     this.pack = new ParameterPack(program, 0);
+    const total = program.outputs.reduce((sum, { node }) => sum + node.size, 0);
+    this.#named = total <= SMALL ? NAMED.small : NAMED.large;
     let [words, kept] = [0, 0];
     this.leaves = program.outputs.map(({ node: { size } }): OperatorLeaf => {
       const first = words;
       words += size;
-      if (size <= NAMED) return { size, first, kept: null };
+      if (size <= this.#named) return { size, first, kept: null };
       kept += size;
       return { size, first, kept: kept - size };
     });
@@ -77,7 +86,11 @@ export class OperatorPlan {
   #print(source: Source): Omit<OperatorCode, "constants"> {
     const { params, inputs, outputs, name } = this.#program;
     const { leaves, pack } = this;
-    const dialect = createLaneDialect((data) => pack.place(data), 0, true);
+    const dialect = createLaneDialect((data) => pack.place(data), 0, {
+      straight: this.#named,
+      reuse: true,
+      zero: OPERATOR_ZERO,
+    });
     const places = new Map<Node, Place>();
     for (const [k, { leaf }] of params.entries()) places.set(leaf, memory("C", "", pack.offsets[k]));
     for (const [i, { leaf }] of inputs.entries()) {
