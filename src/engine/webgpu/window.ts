@@ -36,7 +36,9 @@ export function affordableRows(
   { program, transition, batch, time }: Pick<SweepJob, "program" | "transition" | "batch" | "time">,
 ): number {
   if (transition.trust !== undefined) {
-    throw new DeviceError(`Cannot solve "${program.name}" on this device: ELK needs the CPU engine; use deer or quasi-deer`);
+    throw new DeviceError(
+      `Cannot solve "${program.name}" on this device: ELK needs the CPU engine; use deer or quasi-deer`,
+    );
   }
   const { stages, form, projection } = stepPlan(program, transition);
   const { state, input } = program;
