@@ -2,14 +2,17 @@
  * The task of Martin & Cundy (2018): sequences of up to a million steps, of which only the first is not noise, read by two
  * layers of GILR-LSTM, a network whose states are linear recurrences. Scans read them piece by piece and carry the state;
  * the shorter ones are also read step after step, as a check. Prints how long it took, how far the two are apart, and how
- * much of the first step is left at the end. The network is not trained.
+ * much of the first step is left at the end, of a network that is not trained. With --train it is, at ever longer sequences,
+ * until it tells the sign of the first step of a sequence of a million.
  *
  *     deno run -A examples/million_step.ts
+ *     deno run -A examples/million_step.ts --train
  *     deno run -A examples/million_step.ts --help
  */
 
 import { type Device, DeviceError, openDevice } from "@cervid/cervid";
 import { MILLION_USAGE, type MillionOptions, parseMillionFlags } from "./lib/million_flags.ts";
+import { runTaskTraining } from "./lib/report_task.ts";
 import { FlagError } from "./lib/read_flags.ts";
 import { type Reading, readTwins } from "./lib/read_pieces.ts";
 import { formatCount, formatSmall, formatTable, wrapText } from "./lib/table.ts";
@@ -105,7 +108,7 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     const options = parseMillionFlags(args);
     if (options.help) console.log(MILLION_USAGE);
-    else await run(options);
+    else await (options.train ? runTaskTraining(options) : run(options));
     return 0;
   } catch (error) {
     if (error instanceof FlagError) {

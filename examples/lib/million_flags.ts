@@ -5,6 +5,10 @@ import { FlagError, readChoice, readCount, readFlags, readNumber } from "./read_
 
 /** What a run was asked to do. */
 export interface MillionOptions {
+  /** Whether the network is trained, at these lengths one after the other. */
+  readonly train: boolean;
+  /** Where the curve of a training goes. */
+  readonly out: string | undefined;
   readonly lengths: readonly number[];
   readonly hidden: number;
   readonly features: number;
@@ -32,10 +36,13 @@ pieces that carry the state, and for the shorter ones step after step.
 
 Usage: deno run -A examples/million_step.ts [flags]
 
-  --length LIST     lengths, a comma list (default 1024,8192,65536,1048576)
+  --train           trains the network to tell the first element, at each length until it can, the shortest first
+  --out FOLDER      where the curve of a training goes (default examples/out)
+  --length LIST     lengths, a comma list (default 1024,8192,65536,1048576; with --train 64,256,1024,...,1048576)
   --hidden N        units of each layer (default 16; the paper has 64 for the longest, 512 for the others)
   --features N      numbers of each step (default 128, as in the paper)
-  --forget-bias B   of the gates of the LSTM (default 5, as in the paper; the logarithm of the length remembers x[0])
+  --forget-bias B   of the gates of the LSTM (default 5, as in the paper; the logarithm of the length remembers x[0], and is
+                    the default with --train)
   --cell-up-to N    the longest sequence that the cell reads too, step after step (default 65536)
   --piece N         steps of a piece (default 4096)
   --seed N          of the parameters and of the noise (default 0)
@@ -45,10 +52,12 @@ Usage: deno run -A examples/million_step.ts [flags]
   --help            this text`;
 
 const FLAGS = {
-  "length": { type: "string", default: "1024,8192,65536,1048576" },
+  "train": { type: "boolean", default: false },
+  "out": { type: "string" },
+  "length": { type: "string" },
   "hidden": { type: "string", default: "16" },
   "features": { type: "string", default: "128" },
-  "forget-bias": { type: "string", default: "5" },
+  "forget-bias": { type: "string" },
   "cell-up-to": { type: "string", default: "65536" },
   "piece": { type: "string", default: "4096" },
   "seed": { type: "string", default: "0" },
@@ -64,11 +73,17 @@ export function parseMillionFlags(args: readonly string[]): MillionOptions {
   const dtype = readChoice("dtype", values.dtype, DTYPES);
   const backend = readChoice("backend", values.backend, BACKENDS);
   if (dtype === "f64" && backend === "webgpu") throw new FlagError("--dtype f64 needs --backend cpu or auto");
+  const { train } = values;
+  const given = values.length ?? (train ? "64,256,1024,4096,16384,65536,262144,1048576" : "1024,8192,65536,1048576");
+  const lengths = given.split(",").map((length) => readCount("length", length.trim(), 1, MAX_LENGTH));
+  if (train) lengths.sort((a, b) => a - b);
   return {
-    lengths: values.length.split(",").map((length) => readCount("length", length.trim(), 1, MAX_LENGTH)),
+    train,
+    out: values.out,
+    lengths,
     hidden: readCount("hidden", values.hidden, 1, 512),
     features: readCount("features", values.features, 1, 4096),
-    forgetBias: readNumber("forget-bias", values["forget-bias"]),
+    forgetBias: readNumber("forget-bias", values["forget-bias"] ?? (train ? longMemory(lengths.at(-1)!) : "5")),
     cellUpTo: readCount("cell-up-to", values["cell-up-to"], 0),
     piece: readCount("piece", values.piece, 1, 2 ** 20),
     backend,
@@ -78,3 +93,6 @@ export function parseMillionFlags(args: readonly string[]): MillionOptions {
     help: values.help,
   };
 }
+
+/** A bias at which a third of a state is left after so many steps. */
+const longMemory = (time: number): string => Math.log(Math.max(time, 2)).toFixed(2);

@@ -61,7 +61,10 @@ export async function readModel(device: Device, hidden: number, seed: number): P
 }
 
 /** The normalised samples, as the network reads them. */
-export function normalise(samples: Samples, { mean, std }: Model): Float64Array<ArrayBuffer> {
+export function normalise(
+  samples: Samples,
+  { mean, std }: Pick<Model, "mean" | "std">,
+): Float64Array<ArrayBuffer> {
   return Float64Array.from(samples, (x) => (x - mean) / std);
 }
 
