@@ -128,7 +128,7 @@ export function combineFilter(earlier: FilterElement, later: FilterElement): Fil
 }
 
 /** A filtering element as arrays: mean and covariance are answers, A, J and η are one array, so that kernels can bind all. */
-export const FILTER_LEAVES = (
+const FILTER_LEAVES = (
   n: number,
 ): { readonly mean: Shape; readonly covariance: Shape; readonly rest: Shape } => ({
   mean: [n],

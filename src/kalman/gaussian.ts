@@ -38,14 +38,13 @@ export interface LinearGaussian {
 export interface Measurement {
   /** 1, or 0 where it is missing. */
   readonly seen: Sym;
-  /** `[E]`, 0 where it is missing. */
+  /** `[E]`; where it is missing no number: to be chosen by `seen`, as 0 times it is none either. */
   readonly value: Sym;
 }
 
-/** A row of ys: missing as a whole where one of its elements is NaN, which is replaced, as 0 · NaN is NaN. */
+/** A row of ys: missing as a whole where one of its elements is NaN. */
 export function measure(y: Sym): Measurement {
-  const missing = isNaN(y);
-  return { seen: equal(sum(missing), 0), value: where(missing, 0, y) };
+  return { seen: equal(sum(isNaN(y)), 0), value: y };
 }
 
 /** The identity `[n, n]`. */

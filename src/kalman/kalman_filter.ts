@@ -2,7 +2,7 @@ import type { TensorLike } from "../tensor.ts";
 import { KalmanJob, type KalmanOptions } from "./job.ts";
 import type { LinearGaussianModel } from "./model.ts";
 import { type Filtered, filterParallel } from "./parallel.ts";
-import { Answer, type FilterPosterior } from "./posterior.ts";
+import { type FilterPosterior, makePosterior } from "./posterior.ts";
 import { filterSerial } from "./serial.ts";
 
 /** The filtered states of a job. */
@@ -18,15 +18,15 @@ export function runFilter(job: KalmanJob): Filtered {
  * covariance, shows in the answer.
  *
  * `parallel: true` scans the elements of Särkkä & García-Fernández, of 3 D² + 2 D numbers each; `parallel: false` is Kalman's
- * recursion, step after step. They agree but for rounding: in double precision to about 1e-12 of the largest number, in f32
- * to 1e-6, less where the model itself is ill-conditioned. The scan also needs `H Q Hᵀ + R` to be invertible, the recursion
- * only `H P Hᵀ + R` of predicted covariances P. Covariances are symmetric, and updated in Joseph's form, which keeps them
- * from becoming negative.
+ * recursion, step after step. They agree but for rounding, whatever T: in double precision to about 1e-14 of the largest
+ * number, in f32 to 1e-6, where both are as far from the truth; to fewer digits where the model itself is ill-conditioned.
+ * The scan also needs `H Q Hᵀ + R` to be invertible, the recursion only `H P Hᵀ + R` of predicted covariances P. Covariances
+ * are symmetric, and updated in Joseph's form, which keeps them from becoming negative.
  *
  * Cost for each (b, t), in operations: the recursion about 8 D³ + 4 E D² + E³; the scan 17 D³ a combination, two of them on
  * WebGPU and one on the CPU, and 4 D³ for the log-likelihood. Gains of a model that is the same at all steps are computed
- * once. In words of memory: the scan 2 (3 D² + 2 D), the recursion D² + D, beside the answer; a model with rows for each
- * step is copied for every sequence. On WebGPU the recursion has nothing in parallel but B and D.
+ * once. In words of memory beside the answer: the scan 5 D² + 3 D, the recursion D² + D + 1; a model with rows for each step
+ * is copied for every sequence. On WebGPU the recursion has nothing in parallel but B and D.
  *
  * Throws (the promise rejects with) a `TypeError` for shapes, dtypes or names that do not fit, a `RangeError` for host arrays
  * that are no covariances, a {@linkcode DeviceError} for `parallel: true` on WebGPU with more than 12 states. Gradients
@@ -84,7 +84,7 @@ export async function kalmanFilter(
 ): Promise<FilterPosterior> {
   const job = new KalmanJob("Cannot filter", model, ys, options);
   try {
-    return new Answer(job, "kalmanFilter").finish(runFilter(job), null);
+    return makePosterior(job, "kalmanFilter", runFilter(job), null);
   } finally {
     job.end();
   }

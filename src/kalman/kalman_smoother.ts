@@ -3,7 +3,7 @@ import { KalmanJob, type KalmanOptions } from "./job.ts";
 import { runFilter } from "./kalman_filter.ts";
 import type { LinearGaussianModel } from "./model.ts";
 import { smoothParallel } from "./parallel.ts";
-import { Answer, type SmootherPosterior } from "./posterior.ts";
+import { makePosterior, type SmootherPosterior } from "./posterior.ts";
 import { smoothSerial } from "./serial.ts";
 
 /**
@@ -11,13 +11,14 @@ import { smoothSerial } from "./serial.ts";
  * P)`, by the recursion of Rauch, Tung and Striebel, or with `parallel: true` as a second scan, backward, over elements of
  * 2 D² + D numbers.
  *
- * It inverts predicted covariances `F P Fᵀ + Q`. Where the states have no noise of their own those may be singular: their
- * diagonals are raised by the factor 1 + 4 ε, ε the rounding of the device's dtype, which leaves the answer as it is to about
- * as many digits as there are. Covariances are symmetric, and sums of two that are not negative.
+ * It inverts predicted covariances `F P Fᵀ + Q`. Where states have no noise of their own those may be singular: diagonals are
+ * raised by the factor 1 + 4 ε, ε the rounding of the device's dtype, and a step of iterative refinement takes back what that
+ * changes. Singular noise that is measured without any noise, R = 0, still loses digits. Covariances are symmetric, and sums
+ * of two that are not negative.
  *
- * Cost beside that of the filter, for each (b, t), in operations: elements about 13 D³, a combination 6 D³, two of them on
- * WebGPU and one elsewhere; the recursion about 17 D³. In words of memory: 2 (2 D² + D), the recursion 2 (D² + D), beside the
- * answer. Errors are those of the filter.
+ * Cost beside that of the filter, for each (b, t), in operations: elements about 21 D³, a combination 6 D³, two of them on
+ * WebGPU and one elsewhere; the recursion about 25 D³. In words of memory beside the answer: the scan 3 D² + D, the recursion
+ * 2 D² + 2 D. Throws what the filter throws.
  *
  * Rauch, Tung & Striebel, "Maximum likelihood estimates of linear dynamic systems", AIAA Journal 3 (1965). Särkkä &
  * García-Fernández, IEEE TAC 66 (2021), arXiv 1905.13002. Names as in dynamax.
@@ -51,7 +52,7 @@ export async function kalmanSmoother(
   try {
     const filtered = runFilter(job);
     const smoothed = job.parallel ? smoothParallel(job, filtered) : smoothSerial(job, filtered);
-    return new Answer(job, "kalmanSmoother").finish(filtered, smoothed) as SmootherPosterior;
+    return makePosterior(job, "kalmanSmoother", filtered, smoothed) as SmootherPosterior;
   } finally {
     job.end();
   }

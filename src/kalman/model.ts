@@ -1,9 +1,8 @@
-import { checkKeys } from "../core/describe.ts";
+import { checkKeys, describe } from "../core/describe.ts";
 import { formatShape, sameShape, sizeOf } from "../core/shape.ts";
 import type { Shape } from "../core/types.ts";
 import { shapeOf } from "../place.ts";
 import { isTensorLike, type TensorLike } from "../tensor.ts";
-import { describe } from "../core/describe.ts";
 import { checkCovariance } from "./covariance.ts";
 
 /**
@@ -143,7 +142,7 @@ export function checkModel(context: string, model: LinearGaussianModel, ys: Tens
     parts.push({ name, shape, offset: varies ? width : null });
     if (varies) width += sizeOf(shape);
   }
-  const key = `${d} ${e} ${parts.map(({ name, offset }) => `${name}${offset === null ? "" : "*"}`).join()}`;
+  const key = `D ${d}, E ${e}, ${parts.map(({ name, offset }) => `${name}${offset === null ? "" : "*"}`).join(" ")}`;
   return [{ states: d, measured: e, parts, width, key }, rows];
 }
 

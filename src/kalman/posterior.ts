@@ -25,56 +25,45 @@ export interface SmootherPosterior extends FilterPosterior {
   readonly smoothedCovariances: Tensor;
 }
 
-/** Tensors of what a job found, by name. */
-export class Answer {
-  readonly #tensors: Tensor[] = [];
-
-  constructor(readonly job: KalmanJob, readonly name: string) {}
-
-  #wrap(memory: Memory, shape: Shape, label: string): Tensor {
-    const { device } = this.job;
-    const tensor = wrapMemory(device, shape, this.job.release(memory), label);
-    this.#tensors.push(tensor);
+/** What a job found, as the caller gets it. */
+export function makePosterior(
+  job: KalmanJob,
+  name: string,
+  filtered: Filtered,
+  smoothed: States | null,
+): FilterPosterior | SmootherPosterior {
+  const { device, batch, time, batched, sources, layout: { states: n } } = job;
+  const leading = batched ? [batch] : [];
+  const tensors: Tensor[] = [];
+  const wrap = (memory: Memory, shape: Shape, label: string): Tensor => {
+    const tensor = wrapMemory(device, shape, job.release(memory), label);
+    tensors.push(tensor);
     return tensor;
-  }
-
-  #states({ means, covariances }: States, label: string): readonly [means: Tensor, covariances: Tensor] {
-    const { batch, time, batched, layout: { states: n } } = this.job;
-    const rows = batched ? [batch, time] : [time];
-    return [
-      this.#wrap(means, [...rows, n], `${label} means`),
-      this.#wrap(covariances, [...rows, n, n], `${label} covariances`),
-    ];
-  }
-
-  /** The posterior as the caller gets it. */
-  finish(filtered: Filtered, smoothed: States | null): FilterPosterior | SmootherPosterior {
-    const { job: { batch, batched, sources }, name } = this;
-    const marginalLogLik = this.#wrap(filtered.logLik, batched ? [batch] : [], "the marginal log-likelihood");
-    const [filteredMeans, filteredCovariances] = this.#states(filtered, "filtered");
-    const [smoothedMeans, smoothedCovariances] = smoothed === null ? [] : this.#states(smoothed, "smoothed");
-    const tensors = this.#tensors;
-    record({
-      name,
-      inputs: sources,
-      outputs: tensors,
-      holds: [],
-      pullback: () => {
-        throw new TypeError(
-          `Cannot differentiate ${name}(): it has no pullback; write the recursion as a step, and solve it`,
-        );
-      },
-    });
-    const dispose = (): void => {
-      for (const tensor of tensors) tensor.dispose();
-    };
-    return {
-      marginalLogLik,
-      filteredMeans,
-      filteredCovariances,
-      ...(smoothedMeans && smoothedCovariances && { smoothedMeans, smoothedCovariances }),
-      dispose,
-      [Symbol.dispose]: dispose,
-    };
+  };
+  const dispose = (): void => {
+    for (const tensor of tensors) tensor.dispose();
+  };
+  const posterior = {
+    marginalLogLik: wrap(filtered.logLik, leading, "the marginal log-likelihood"),
+    filteredMeans: wrap(filtered.means, [...leading, time, n], "filtered means"),
+    filteredCovariances: wrap(filtered.covariances, [...leading, time, n, n], "filtered covariances"),
+    ...(smoothed && {
+      smoothedMeans: wrap(smoothed.means, [...leading, time, n], "smoothed means"),
+      smoothedCovariances: wrap(smoothed.covariances, [...leading, time, n, n], "smoothed covariances"),
+    }),
+    dispose,
+    [Symbol.dispose]: dispose,
+  };
+  const pullback = (): never => {
+    throw new TypeError(
+      `Cannot differentiate ${name}(): it has no pullback; write the recursion as a step, and solve that`,
+    );
+  };
+  try {
+    record({ name, inputs: sources, outputs: tensors, holds: [], pullback });
+    return posterior;
+  } catch (error) {
+    dispose();
+    throw error;
   }
 }

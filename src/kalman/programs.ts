@@ -1,10 +1,10 @@
+import { sizeOf } from "../core/shape.ts";
 import type { ShapeTree } from "../core/types.ts";
 import type { Sym } from "../trace/graph.ts";
-import { concat, equal, reshape, slice, where } from "../trace/ops.ts";
+import { add, concat, equal, matvec, reshape, slice, sub, where } from "../trace/ops.ts";
 import { type StepProgram, traceStep } from "../trace/program.ts";
 import { type RowProgram, traceRows } from "../trace/rows.ts";
-import { sizeOf } from "../core/shape.ts";
-import { FILTER_LEAVES, filterElement, packFilter, smootherElement } from "./elements.ts";
+import { filterElement, packFilter, smootherElement } from "./elements.ts";
 import {
   backwardOf,
   gainOf,
@@ -17,12 +17,11 @@ import {
   update,
 } from "./gaussian.ts";
 import type { ModelLayout, ModelPart, PartName } from "./model.ts";
-import { add, matvec, sub } from "../trace/ops.ts";
 
 /** Symbols by name, as traced functions get them. */
 type Symbols = Readonly<Record<string, Sym>>;
 
-/** Shapes of what is the same at all steps: the parameters of every program, in this order. */
+/** Shapes of what is the same at all steps: the parameters of every program.  */
 export function fixedShapes({ states, parts }: ModelLayout): ShapeTree {
   const fixed = parts.filter(({ offset }) => offset === null).map(({ name, shape }) => [name, shape] as const);
   return { initialMean: [states], initialCovariance: [states, states], ...Object.fromEntries(fixed) };
@@ -77,18 +76,20 @@ function takeState(v: Sym, n: number): Gaussian {
 const rows = new Map<string, RowProgram>();
 const steps = new Map<string, StepProgram>();
 
-function keep<T>(known: Map<string, T>, name: string, key: string | number, make: (name: string) => T): T {
-  let program = known.get(`${name} ${key}`);
-  if (program === undefined) known.set(`${name} ${key}`, program = make(name));
+/** A program by what it is, of which layout, and for which ridge. */
+function keep<T>(known: Map<string, T>, what: string, { key }: ModelLayout, make: (name: string) => T, ridge = 0): T {
+  const name = `${what}, ${key}`;
+  let program = known.get(`${name}, ${ridge}`);
+  if (program === undefined) known.set(`${name}, ${ridge}`, program = make(name));
   return program;
 }
 
 /** Rows to the elements of the parallel filter, in the arrays of its operator. */
 export function filterElements(layout: ModelLayout): RowProgram {
-  const { parts, states, width } = layout;
+  const { parts, width } = layout;
   const names = ["dynamics", "dynamicsCovariance", "emission", "emissionCovariance"];
   const fixed = parts.every(({ name, offset }) => offset === null || !names.includes(name));
-  return keep(rows, "elements of a Kalman filter", layout.key, (name) =>
+  return keep(rows, "elements of a Kalman filter", layout, (name) =>
     traceRows({
       name,
       inputs: { row: [width] },
@@ -100,8 +101,7 @@ export function filterElements(layout: ModelLayout): RowProgram {
           readMeasurement(layout, row),
           { first: equal(t, 0), start: startOf(p), fixed },
         );
-        const arrays = packFilter(element);
-        return Object.fromEntries(Object.keys(FILTER_LEAVES(states)).map((key) => [key, arrays[key as "mean"]]));
+        return { ...packFilter(element) };
       },
     }));
 }
@@ -109,7 +109,7 @@ export function filterElements(layout: ModelLayout): RowProgram {
 /** The filtered states, and the rows, to the log-likelihood of each measurement. */
 export function logLikelihoods(layout: ModelLayout): RowProgram {
   const { states, width } = layout;
-  return keep(rows, "log-likelihoods of a Kalman filter", layout.key, (name) =>
+  return keep(rows, "log-likelihoods of a Kalman filter", layout, (name) =>
     traceRows({
       name,
       inputs: { mean: [states], covariance: [states, states], row: [width] },
@@ -129,7 +129,7 @@ export function logLikelihoods(layout: ModelLayout): RowProgram {
  */
 export function smootherElements(layout: ModelLayout, ridge: number): RowProgram {
   const { states, width } = layout;
-  return keep(rows, "elements of a Kalman smoother", `${layout.key} ${ridge}`, (name) =>
+  return keep(rows, "elements of a Kalman smoother", layout, (name) =>
     traceRows({
       name,
       inputs: { mean: [states], covariance: [states, states], next: [width] },
@@ -139,13 +139,13 @@ export function smootherElements(layout: ModelLayout, ridge: number): RowProgram
         const state = { mean, covariance };
         return { ...smootherElement(state, backwardOf(readDynamics(layout, p, next), state, ridge)) };
       },
-    }));
+    }), ridge);
 }
 
 /** The recursion of Kalman: the state holds mean, covariance, and the log-likelihood of the measurement. */
 export function filterStep(layout: ModelLayout): StepProgram {
   const { states: n, width } = layout;
-  return keep(steps, "Kalman filter", layout.key, (name) =>
+  return keep(steps, "Kalman filter", layout, (name) =>
     traceStep({
       name,
       state: n + n * n + 1,
@@ -179,7 +179,7 @@ export function smootherStep(layout: ModelLayout, ridge: number): StepProgram {
     offset += sizeOf(part.shape);
     return { ...part, offset: offset - sizeOf(part.shape) };
   });
-  return keep(steps, "Kalman smoother", `${layout.key} ${ridge}`, (name) =>
+  return keep(steps, "Kalman smoother", layout, (name) =>
     traceStep({
       name,
       state: n + n * n,
@@ -200,5 +200,5 @@ export function smootherStep(layout: ModelLayout, ridge: number): StepProgram {
         const state = chooseState(equal(t, 0), filtered, smoothed);
         return concat(state.mean, flatten(state.covariance));
       },
-    }));
+    }), ridge);
 }

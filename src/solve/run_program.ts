@@ -1,4 +1,4 @@
-import type { Engine, Memory, SweepJob } from "../engine/engine.ts";
+import type { Engine, Memory, SweepJob, SweepRun } from "../engine/engine.ts";
 import type { StepProgram } from "../trace/program.ts";
 import type { Transition } from "../trace/transition.ts";
 import { iterate } from "./iterate.ts";
@@ -36,10 +36,17 @@ export function runProgram(engine: Engine, job: ProgramJob): Memory {
   };
   const window = Math.max(1, Math.min(time, engine.affordableWindow(partial)));
   const ys = engine.allocate(engine.dtype, batch * time * state, `ys of "${name}"`);
-  const run = engine.beginRun({ ...partial, window, ys, rule, maxSweeps });
-  for (const _ of iterate(engine, run, maxSweeps, null));
-  engine.endRun(run);
-  return ys;
+  let run: SweepRun | undefined;
+  try {
+    run = engine.beginRun({ ...partial, window, ys, rule, maxSweeps });
+    for (const _ of iterate(engine, run, maxSweeps, null));
+    return ys;
+  } catch (error) {
+    engine.free(ys);
+    throw error;
+  } finally {
+    if (run !== undefined) engine.endRun(run);
+  }
 }
 
 /** Row t of each sequence of `(B, T, width)` as `(B, width)`: the caller's memory. */

@@ -226,7 +226,7 @@ export function entriesAlong(
   step: number,
   count: number,
 ): Node | null {
-  let total: Node | null = null;
+  const pieces: Piece[] = [];
   for (const term of terms) {
     const width = term.kind === "diagonal" ? term.values.size : term.right.size;
     const inside = (u: number): boolean => {
@@ -254,9 +254,39 @@ export function entriesAlong(
         );
       }
     }
-    total = addMaybe(total, pad(values, from, count));
+    const same = pieces.findIndex((piece) => piece.from === from && piece.values.size === length);
+    if (same < 0) pieces.push({ from, values });
+    else pieces[same] = { from, values: addMaybe(pieces[same]!.values, values)! };
   }
-  return total;
+  return joinPieces(pieces, count);
+}
+
+/** Elements `from` to `from + values.size` of a vector. */
+interface Piece {
+  readonly from: number;
+  readonly values: Node;
+}
+
+/** A vector of `count` from its pieces, zero elsewhere; null if there are none. Those that do not overlap are put side by side. */
+function joinPieces(pieces: readonly Piece[], count: number): Node | null {
+  const sorted = pieces.toSorted((a, b) => a.from - b.from);
+  const overlap = sorted.some(({ from }, k) => k > 0 && sorted[k - 1]!.from + sorted[k - 1]!.values.size > from);
+  if (pieces.length < 2 || overlap) {
+    return pieces.reduce<Node | null>((total, { from, values }) => addMaybe(total, pad(values, from, count)), null);
+  }
+  const parts: Node[] = [];
+  let end = 0;
+  const zero = sorted[0]!.values.trace.constant(0);
+  const fill = (to: number): void => {
+    if (to > end) parts.push(broadcast(zero, [to - end]));
+  };
+  for (const { from, values } of sorted) {
+    fill(from);
+    parts.push(values);
+    end = from + values.size;
+  }
+  fill(count);
+  return concat(parts);
 }
 
 /**

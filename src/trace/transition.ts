@@ -52,7 +52,7 @@ export function transitionAction(program: StepProgram, transition: Transition): 
     if (kind === "sequential" || kind === "zero") action = null;
     else if (kind === "identity") action = delta;
     else if (kind === "dense" && clip === Infinity) action = program.tangent;
-    else if (kind === "dense") action = maskedAction(program, clip, null);
+    else if (kind === "dense") action = clippedAction(program, clip);
     else if (kind === "block") action = blockAction(program, transition);
     else {
       const diagonal = diagonalOf(program, transition);
@@ -121,49 +121,69 @@ function weightedColumns(program: StepProgram, seeds: Float64Array, weight: numb
   return matvecTransposed(mul(table, jacobianColumns(program, seeds)), ones);
 }
 
-/** `(mask ∘ clip(∂f/∂h)) δ` through all columns; `mask` says which entries (row i, column j) take part. */
-function maskedAction(
-  program: StepProgram,
-  clip: number,
-  mask: ((i: number, j: number) => boolean) | null,
-): Node | null {
-  const { delta, state, tangent, trace } = program;
+/** `clip(∂f/∂h) δ` through all columns. */
+function clippedAction(program: StepProgram, clip: number): Node | null {
+  const { delta, state, tangent } = program;
   if (tangent === null) return null;
-  let transposed = clipEntries(jacobianColumns(program, identity(state)), clip);
-  if (mask !== null) {
-    const kept = Float64Array.from(
-      { length: state * state },
-      (_, e) => (mask(e % state, Math.floor(e / state)) ? 1 : 0),
-    );
-    transposed = mul(trace.constant(kept, [state, state]), transposed);
-  }
-  return matvecTransposed(transposed, delta);
+  return matvecTransposed(clipEntries(jacobianColumns(program, identity(state)), clip), delta);
 }
 
-/** The blocks of ∂f/∂h times δ: plane by plane where the Jacobian is structured. */
-function blockAction(program: StepProgram, { block, layout, clip }: Transition): Node | null {
-  const { delta, state, output, h } = program;
+/** Whether ∂f/∂h is proven to have no entries but those of these blocks. */
+function covers({ structure }: StepProgram, { block, layout }: Transition): boolean {
+  if (structure.kind === "block") return structure.block === block && structure.layout === layout;
+  return structure.kind === "zero" || structure.kind === "diagonal";
+}
+
+/** Of more terms than this each has entries in a few units only, and every entry is code of its own. */
+const MOST_TERMS = 4;
+
+/** The entries (p, q) of the blocks of all units `[units]`, null if they are provably zero. */
+export function blockPlanes(program: StepProgram, transition: Transition): (p: number, q: number) => Node | null {
+  const { state, output, h } = program;
+  const { block, layout } = transition;
   const size = block!;
   const units = state / size;
   const strided = layout === "strided";
-  const terms = structuredJacobian(output, h);
-  if (terms === null) {
-    const unit = (i: number): number => strided ? i % units : Math.floor(i / size);
-    return maskedAction(program, clip, (i, j) => unit(i) === unit(j));
-  }
   const [offset, step] = strided ? [units, 1] : [1, size];
+  const terms = structuredJacobian(output, h);
+  const few = terms !== null && terms.length <= MOST_TERMS;
+  if (!few && covers(program, transition)) {
+    // One seed serves all units: there is nothing outside their blocks.
+    const place = (j: number): number => strided ? Math.floor(j / units) : j % size;
+    const seeds = Float64Array.from(
+      { length: size * state },
+      (_, e) => place(e % state) === Math.floor(e / state) ? 1 : 0,
+    );
+    const columns = jacobianColumns(program, seeds);
+    return (p, q) => slice(columns, q * state + p * offset, units, step);
+  }
+  if (terms !== null) return (p, q) => entriesAlong(terms, p * offset, q * offset, step, units);
+  const columns = jacobianColumns(program, identity(state));
+  return (p, q) => slice(columns, q * offset * state + p * offset, units, step * (state + 1));
+}
+
+/** The blocks of ∂f/∂h times δ: plane by plane, unless ∂f/∂h is nothing else. */
+function blockAction(program: StepProgram, transition: Transition): Node | null {
+  const { delta, state, tangent, trace } = program;
+  const { block, layout, clip } = transition;
+  if (tangent === null || (clip === Infinity && covers(program, transition))) return tangent;
+  const size = block!;
+  const units = state / size;
+  const strided = layout === "strided";
+  const [offset, step] = strided ? [units, 1] : [1, size];
+  const planeAt = blockPlanes(program, transition);
   const rows: (Node | null)[] = [];
   for (let p = 0; p < size; p++) {
     let row: Node | null = null;
     for (let q = 0; q < size; q++) {
-      const plane = entriesAlong(terms, p * offset, q * offset, step, units);
+      const plane = planeAt(p, q);
       if (plane !== null) row = addMaybe(row, mul(clipEntries(plane, clip), slice(delta, q * offset, units, step)));
     }
     rows.push(row);
   }
   if (rows.every((row) => row === null)) return null;
   if (strided) {
-    const zero = broadcast(program.trace.constant(0), [units]);
+    const zero = broadcast(trace.constant(0), [units]);
     return concat(rows.map((row) => row ?? zero));
   }
   // Row u of the answer holds unit u: interleave the planes.

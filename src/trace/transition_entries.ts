@@ -1,9 +1,9 @@
-import { concat, elementwise, mul, slice, zeros } from "./build.ts";
+import { concat, elementwise, mul, zeros } from "./build.ts";
 import type { Node } from "./graph.ts";
-import { entriesAlong, structuredJacobian, type Term } from "./jacobian.ts";
+import { structuredJacobian, type Term } from "./jacobian.ts";
 import type { BlockLayout } from "./pattern.ts";
 import type { StepProgram } from "./program.ts";
-import { clipEntries, diagonalOf, identity, jacobianColumns, type Transition } from "./transition.ts";
+import { blockPlanes, clipEntries, diagonalOf, identity, jacobianColumns, type Transition } from "./transition.ts";
 
 /** The entries of G[t], for machines that compose transitions instead of applying them to one vector. */
 export type TransitionEntries =
@@ -57,20 +57,15 @@ export function transitionEntries(
         ? { kind: "zero" }
         : { kind: "blocks", size: 1, layout: "contiguous", planes: finish(diagonal) };
     }
-    const terms = structuredJacobian(output, h);
     if (kind === "block" && transition.block! <= MAX_BLOCK) {
       const size = transition.block!;
       const layout = transition.layout ?? "contiguous";
-      const units = state / size;
-      const [offset, step] = layout === "strided" ? [units, 1] : [1, size];
-      const columns = terms === null ? jacobianColumns(program, identity(state)) : null;
-      const plane = (p: number, q: number): Node => {
-        if (terms !== null) return entriesAlong(terms, p * offset, q * offset, step, units) ?? zeros(trace, [units]);
-        return slice(columns!, q * offset * state + p * offset, units, step * (state + 1));
-      };
+      const planeAt = blockPlanes(program, { ...transition, layout });
+      const plane = (p: number, q: number): Node => planeAt(p, q) ?? zeros(trace, [state / size]);
       const planes = Array.from({ length: size * size }, (_, e) => finish(plane(Math.floor(e / size), e % size)));
       return { kind: "blocks", size, layout, planes: concat(planes) };
     }
+    const terms = structuredJacobian(output, h);
     const direct = terms?.filter((term) => term.kind !== "product");
     return direct === undefined || direct.length < terms!.length
       ? { kind: "columns", transposed: jacobianColumns(program, identity(state)) }

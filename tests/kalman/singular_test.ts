@@ -58,10 +58,20 @@ const CASES: readonly Singular[] = [
     condition: 32,
   },
   {
+    // What is predicted of the second step is exactly singular.
+    name: "noise in one direction, from a state that is known",
+    covariance: identity(2, 0),
+    f: [[1, 0.5], [0, 1]],
+    q: [[1, 0.5], [0.5, 0.25]],
+    h: [[1, 0]],
+    r: 1,
+    condition: 64,
+  },
+  {
     name: "a level and a trend of unlike sizes",
-    covariance: [[1e6, 0], [0, 1e-4]],
+    covariance: [[1e6, 0], [0, 1e-8]],
     f: [[1, 1], [0, 1]],
-    q: [[10, 0], [0, 1e-6]],
+    q: [[10, 0], [0, 1e-10]],
     h: [[1, 0]],
     r: 100,
     condition: 32,

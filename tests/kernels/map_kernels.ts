@@ -8,7 +8,10 @@ import type { RowCase } from "../engine/map_case.ts";
 import { ROW_CASES } from "../engine/map_cases.ts";
 
 /** The kernels of a case, with or without its rows outside of sequences. */
-export function mapKernels({ program, starts, same }: RowCase, withStarts: boolean): MapKernel[] {
+export function mapKernels(
+  { program, starts, same }: Pick<RowCase, "program" | "starts" | "same">,
+  withStarts: boolean,
+): MapKernel[] {
   const plan = planMap(program);
   const numberOf = (path: string): number => program.inputs.findIndex((input) => input.path === (same[path] ?? path));
   const memories = plan.arrays.map(({ source }, k) => {

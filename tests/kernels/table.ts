@@ -6,6 +6,7 @@
 import { functionsOf } from "../../kernels/functions.ts";
 import { assembleKernel, type Kernel } from "../../kernels/kernel.ts";
 import { INDEX_KERNELS } from "./index_kernels.ts";
+import { KALMAN_KERNELS } from "./kalman_kernels.ts";
 import { MAP_KERNELS } from "./map_kernels.ts";
 import { OPERATOR_KERNELS } from "./operator_kernels.ts";
 import { SCAN_AND_ARRAY_KERNELS } from "./scan_kernels.ts";
@@ -73,12 +74,14 @@ const EDGES = [0, 1e-30, -1e-30, 0.29, -0.29, 0.31, -0.31, 15, -15, 16, 87, -87,
 
 export const KERNEL_CASES: readonly KernelCase[] = [
   // What these compute is tested on Deno's WebGPU, and in the browser by the solves of its page.
-  ...[...SCAN_AND_ARRAY_KERNELS, ...INDEX_KERNELS, ...SOLVER_KERNELS, ...MAP_KERNELS, ...OPERATOR_KERNELS].map((
-    kernel,
-  ) => ({
-    name: kernel.name,
-    kernel,
-  })),
+  ...[
+    ...SCAN_AND_ARRAY_KERNELS,
+    ...INDEX_KERNELS,
+    ...SOLVER_KERNELS,
+    ...MAP_KERNELS,
+    ...OPERATOR_KERNELS,
+    ...KALMAN_KERNELS,
+  ].map((kernel) => ({ name: kernel.name, kernel })),
   functionCase("tanhOf(x)", 3, [...EDGES, NaN]),
   functionCase("sigmoidOf(x)", 10, [...EDGES, NaN]),
   functionCase("softplusOf(x)", 10, [...EDGES, NaN]),

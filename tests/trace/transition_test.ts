@@ -2,8 +2,11 @@
 
 import { assertEquals } from "@std/assert";
 import { createRandom } from "../../src/core/random.ts";
-import { programOf } from "../../src/step.ts";
+import { defineStep, programOf } from "../../src/step.ts";
+import type { Sym } from "../../src/trace/graph.ts";
+import * as ops from "../../src/trace/ops.ts";
 import { type Transition, transitionAction } from "../../src/trace/transition.ts";
+import { transitionEntries } from "../../src/trace/transition_entries.ts";
 import { assertClose, runNodes, uniform } from "./helpers.ts";
 import { numericJacobian } from "./reference.ts";
 import { pointOf, stepCases } from "./steps.ts";
@@ -119,5 +122,63 @@ Deno.test("transition: many probes come close to the diagonal, and another seed 
     // The variance of one probe is the sum of the squares of the row's other entries; six standard deviations.
     const variance = row.reduce((sum, entry, j) => sum + (i === j ? 0 : entry ** 2), 0);
     assertClose([estimate(many, 3)[i]!], [row[i]!], { absolute: 6 * Math.sqrt(variance / many) }, `row ${i}`);
+  }
+});
+
+Deno.test("transition: blocks whose entries come from many terms, of both layouts, beside those that are not proven", () => {
+  const units = 6;
+  for (const layout of ["contiguous", "strided"] as const) {
+    const at = (unit: number, part: number): number => layout === "strided" ? part * units + unit : 2 * unit + part;
+    const step = defineStep({
+      name: `pendulums, ${layout}`,
+      state: 2 * units,
+      input: 0,
+      params: { w: [2 * units, 2] },
+      step: ({ h, p }) => {
+        const rows = ops.reshape(p.w, [4 * units]);
+        const next = Array.from({ length: 2 * units }, (_, i): Sym => {
+          const [unit, part] = layout === "strided" ? [i % units, Math.floor(i / units)] : [Math.floor(i / 2), i % 2];
+          const own = ops.concat(...[0, 1].map((k) => ops.slice(h, at(unit, k), at(unit, k) + 1)));
+          return ops.tanh(ops.dot(ops.slice(rows, 2 * i, 2 * i + 2), part === 0 ? own : ops.sin(own)));
+        });
+        return ops.concat(...next);
+      },
+    });
+    assertEquals(step.jacobian, { block: 2, layout });
+    const program = programOf(step);
+    const w = uniform(4 * units, 3);
+    const h = uniform(2 * units, 4);
+    const delta = uniform(2 * units, 5);
+    const point = new Map([[program.h, h], [program.delta, delta], [program.params[0]!.leaf, w]]);
+    const f = (state: readonly number[]): number[] =>
+      state.map((_, i) => {
+        const [unit, part] = layout === "strided" ? [i % units, Math.floor(i / units)] : [Math.floor(i / 2), i % 2];
+        const own = [0, 1].map((k) => state[at(unit, k)]!).map((value) => part === 0 ? value : Math.sin(value));
+        return Math.tanh(w[2 * i]! * own[0]! + w[2 * i + 1]! * own[1]!);
+      });
+    const jacobian = numericJacobian(f as never, h);
+    for (const setting of SETTINGS) {
+      for (const block of [2, 3, 6]) {
+        for (const other of ["contiguous", "strided"] as const) {
+          const transition: Transition = { kind: "block", block, layout: other, ...setting };
+          const expected = matrixOf(transition, jacobian).map((row) =>
+            row.reduce((sum, entry, j) => sum + entry * delta[j]!, 0)
+          );
+          const action = transitionAction(program, transition);
+          const actual = action === null ? delta.map(() => 0) : runNodes([action], point)[0]!;
+          assertClose(actual, expected, TOLERANCE, `${layout}: ${JSON.stringify(transition)}`);
+        }
+      }
+    }
+    // The same for machines that take entries.
+    for (const setting of SETTINGS) {
+      const entries = transitionEntries(program, { kind: "block", block: 2, layout, ...setting });
+      if (entries.kind !== "blocks") throw new Error("not in blocks");
+      const matrix = matrixOf({ kind: "block", block: 2, layout, ...setting }, jacobian);
+      const expected = [0, 1, 2, 3].flatMap((e) =>
+        Array.from({ length: units }, (_, u) => matrix[at(u, Math.floor(e / 2))]![at(u, e % 2)]!)
+      );
+      assertClose(runNodes([entries.planes], point)[0]!, expected, TOLERANCE, `${layout}: entries`);
+    }
   }
 });
