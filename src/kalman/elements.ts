@@ -4,13 +4,13 @@ import type { Sym } from "../trace/graph.ts";
 import {
   add,
   concat,
+  linearSolve,
   matmul,
   matvec,
   matvecTransposed,
   mul,
   reshape,
   slice,
-  solve,
   sub,
   transpose,
   where,
@@ -59,7 +59,7 @@ interface FilterGain {
 function filterGain({ matrix: f, covariance }: LinearGaussian, emission: LinearGaussian): FilterGain {
   const { innovation, gain, rest, covariance: updated } = gainOf(emission, covariance);
   const seen = matmul(emission.matrix, f);
-  const sight = solve(innovation, seen);
+  const sight = linearSolve(innovation, seen);
   const information = symmetrize(matmul(transpose(seen), sight));
   return { matrix: matmul(rest, f), gain, covariance: updated, sight, information };
 }
@@ -110,9 +110,9 @@ export function filterElement(
  */
 export function combineFilter(earlier: FilterElement, later: FilterElement): FilterElement {
   const m = add(identity(earlier.matrix.shape[0]!), matmul(earlier.covariance, later.information));
-  const moved = solve(m, earlier.matrix);
-  const mean = solve(m, add(earlier.mean, matvec(earlier.covariance, later.potential)));
-  const covariance = solve(m, earlier.covariance);
+  const moved = linearSolve(m, earlier.matrix);
+  const mean = linearSolve(m, add(earlier.mean, matvec(earlier.covariance, later.potential)));
+  const covariance = linearSolve(m, earlier.covariance);
   const surprise = sub(later.potential, matvec(later.information, earlier.mean));
   return {
     matrix: matmul(later.matrix, moved),

@@ -6,11 +6,11 @@ import {
   equal,
   greater,
   isNaN,
+  linearSolve,
   logDet,
   matmul,
   matvec,
   mul,
-  solve,
   sub,
   sum,
   transpose,
@@ -92,7 +92,7 @@ export interface Gain {
 export function gainOf({ matrix, covariance: noise }: LinearGaussian, covariance: Sym): Gain {
   const measured = matmul(matrix, covariance);
   const innovation = symmetrize(add(matmul(measured, transpose(matrix)), noise));
-  const gain = transpose(solve(innovation, measured));
+  const gain = transpose(linearSolve(innovation, measured));
   const rest = sub(identity(covariance.shape[0]!), matmul(gain, matrix));
   return {
     innovation,
@@ -120,7 +120,7 @@ export function update(
 /** `log N(v; 0, S)` */
 function logDensity(v: Sym, covariance: Sym): Sym {
   const size = v.shape[0]!;
-  return mul(-0.5, add(add(size * Math.log(2 * Math.PI), logDet(covariance)), dot(v, solve(covariance, v))));
+  return mul(-0.5, add(add(size * Math.log(2 * Math.PI), logDet(covariance)), dot(v, linearSolve(covariance, v))));
 }
 
 /** `log N(y; H m + d, H P Hᵀ + R)`, 0 where y is missing. */
@@ -150,8 +150,8 @@ export function backwardOf(dynamics: LinearGaussian, { mean, covariance }: Gauss
   const moved = matmul(f, covariance);
   const predicted = symmetrize(add(matmul(moved, transpose(f)), noise));
   const raised = add(predicted, mul(identity(n), where(greater(predicted, 0), mul(ridge, predicted), 1)));
-  const rough = solve(raised, moved);
-  const gain = transpose(add(rough, solve(raised, sub(moved, matmul(predicted, rough)))));
+  const rough = linearSolve(raised, moved);
+  const gain = transpose(add(rough, linearSolve(raised, sub(moved, matmul(predicted, rough)))));
   const rest = sub(identity(n), matmul(gain, f));
   return {
     gain,

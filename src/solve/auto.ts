@@ -16,7 +16,7 @@ export function operationsOf(outputs: readonly Node[]): number {
   for (const { op, args, size } of topological(outputs)) {
     if (op === "matvec" || op === "matvecTransposed") total += 2 * args[0]!.size;
     else if (op === "logDet") total += (2 / 3) * args[0]!.size * args[0]!.shape[0]!;
-    else if (op === "matmul" || op === "solve") total += 2 * size * args[0]!.shape[1]!;
+    else if (op === "matmul" || op === "linearSolve") total += 2 * size * args[0]!.shape[1]!;
     else if (op !== "leaf" && op !== "constant" && op !== "slice" && op !== "reshape" && op !== "broadcast") {
       total += size;
     }

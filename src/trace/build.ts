@@ -88,8 +88,8 @@ export function transpose(a: Node): Node {
 }
 
 /** x of `a x = b`, b and x `[n]` or `[n, m]`; NaN where a is singular. */
-export function solve(a: Node, b: Node): Node {
-  if (a.size > 1) return a.trace.node("solve", [a, b], b.shape);
+export function linearSolve(a: Node, b: Node): Node {
+  if (a.size > 1) return a.trace.node("linearSolve", [a, b], b.shape);
   const pivot = reshape(a, []);
   return div(b, where(pivot, pivot, a.trace.constant(NaN)));
 }

@@ -2,7 +2,7 @@ import type { Node, Trace } from "./graph.ts";
 import { topological } from "./graph.ts";
 import { addMaybe, ELEMENTWISE, isElementwise } from "./elementwise.ts";
 import { broadcast, concat, div, elementwise, matmul, matvec, matvecTransposed, mul, neg } from "./build.ts";
-import { outer, pad, reshape, slice, solve, sum, transpose, zeros } from "./build.ts";
+import { linearSolve, outer, pad, reshape, slice, sum, transpose, zeros } from "./build.ts";
 
 /** Where `v` attains its maximum, shared between equals: the derivative of `maximum`. */
 function maximumWeights(v: Node, out: Node): Node {
@@ -14,7 +14,7 @@ function maximumWeights(v: Node, out: Node): Node {
 function inverseTransposed(a: Node): Node {
   const n = a.shape[0]!;
   const identity = Float64Array.from({ length: n * n }, (_, e) => e % (n + 1) === 0 ? 1 : 0);
-  return solve(transpose(a), a.trace.constant(identity, [n, n]));
+  return linearSolve(transpose(a), a.trace.constant(identity, [n, n]));
 }
 
 /** The tangent of one node from those of its arguments; null means zero. */
@@ -42,10 +42,10 @@ function tangentOf(node: Node, tangents: readonly (Node | null)[]): Node | null 
       return addMaybe(da && matmul(da, b), db && matmul(a, db));
     case "transpose":
       return da && transpose(da);
-    case "solve": {
+    case "linearSolve": {
       // a dx = db - da x
       const change = addMaybe(db, da && neg(b.shape.length === 1 ? matvec(da, node) : matmul(da, node)));
-      return change && solve(a, change);
+      return change && linearSolve(a, change);
     }
     case "logDet":
       return da && sum(mul(inverseTransposed(a), da));
@@ -102,8 +102,8 @@ function cotangentOf(node: Node, i: number, g: Node): Node | null {
       return i === 0 ? matmul(g, transpose(b)) : matmul(transpose(a), g);
     case "transpose":
       return transpose(g);
-    case "solve": {
-      const change = solve(transpose(a), g);
+    case "linearSolve": {
+      const change = linearSolve(transpose(a), g);
       if (i === 1) return change;
       return neg(b.shape.length === 1 ? outer(change, node) : matmul(change, transpose(node)));
     }

@@ -39,7 +39,7 @@ export type Op =
   | "outer"
   | "matmul"
   | "transpose"
-  | "solve"
+  | "linearSolve"
   | "logDet"
   | "sum"
   | "maximum"

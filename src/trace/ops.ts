@@ -64,6 +64,6 @@ export {
   where,
 } from "./ops_elementwise.ts";
 export { broadcast, concat, constant, logSumExp, maximum, mean, reshape, slice, softmax, sum } from "./ops_arrays.ts";
-export { logDet, matmul, solve, transpose } from "./ops_matrices.ts";
+export { linearSolve, logDet, matmul, transpose } from "./ops_matrices.ts";
 export { dot, matvec, matvecTransposed, outer } from "./ops_products.ts";
 export { grad } from "./ops_grad.ts";

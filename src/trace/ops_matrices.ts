@@ -76,29 +76,29 @@ export function transpose(a: Sym): Sym {
  * @example An implicit Euler step of h' = A h
  * ```ts
  * import { defineStep } from "@cervid/cervid";
- * import { constant, mul, solve, sub } from "@cervid/cervid/ops";
+ * import { constant, linearSolve, mul, sub } from "@cervid/cervid/ops";
  *
  * defineStep({
  *   name: "implicit",
  *   state: 2,
  *   input: 0,
  *   params: { a: [2, 2], dt: [] },
- *   step: ({ h, p }) => solve(sub(constant([1, 0, 0, 1], [2, 2]), mul(p.dt, p.a)), h),
+ *   step: ({ h, p }) => linearSolve(sub(constant([1, 0, 0, 1], [2, 2]), mul(p.dt, p.a)), h),
  * });
  * ```
  */
-export function solve(a: Sym, b: Sym): Sym {
-  const trace = currentTrace("solve");
-  const [matrix, right] = [liftMatrix("solve", 1, a, trace), lift("solve", 2, b, trace)];
+export function linearSolve(a: Sym, b: Sym): Sym {
+  const trace = currentTrace("linearSolve");
+  const [matrix, right] = [liftMatrix("linearSolve", 1, a, trace), lift("linearSolve", 2, b, trace)];
   const [rows, columns] = matrix.shape;
   if (rows !== columns || right.shape[0] !== rows) {
     throw misuse(
       trace.name,
-      `solve() cannot solve a system of shape ${formatShape(matrix.shape)} for ${formatShape(right.shape)}`,
+      `linearSolve() cannot solve a system of shape ${formatShape(matrix.shape)} for ${formatShape(right.shape)}`,
       "give a square matrix, and a vector or a matrix of as many rows",
     );
   }
-  return build.solve(matrix, right);
+  return build.linearSolve(matrix, right);
 }
 
 /**
@@ -109,14 +109,14 @@ export function solve(a: Sym, b: Sym): Sym {
  * @example What a measurement of covariance S adds to a log-likelihood
  * ```ts
  * import { defineStep } from "@cervid/cervid";
- * import { add, dot, logDet, mul, solve } from "@cervid/cervid/ops";
+ * import { add, dot, linearSolve, logDet, mul } from "@cervid/cervid/ops";
  *
  * defineStep({
  *   name: "log-likelihood",
  *   state: 1,
  *   input: 2,
  *   params: { s: [2, 2] },
- *   step: ({ h, x, p }) => add(h, mul(-0.5, add(logDet(p.s), dot(x, solve(p.s, x))))),
+ *   step: ({ h, x, p }) => add(h, mul(-0.5, add(logDet(p.s), dot(x, linearSolve(p.s, x))))),
  * });
  * ```
  */

@@ -24,7 +24,7 @@ const MAX_WORDS = 1 << 22;
 
 /** Operations of which every element may depend on every element of every argument. */
 const MIXING: ReadonlySet<Op> = new Set<Op>([
-  ...["matvec", "matvecTransposed", "outer", "matmul", "solve", "logDet", "sum", "maximum", "columns"] as const,
+  ...["matvec", "matvecTransposed", "outer", "matmul", "linearSolve", "logDet", "sum", "maximum", "columns"] as const,
 ]);
 
 /** The place in its argument of element `i` of a transpose. */

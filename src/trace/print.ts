@@ -121,7 +121,7 @@ function emitLocal(node: Node, places: ReadonlyMap<Node, Place>, lines: string[]
   switch (node.op) {
     case "matmul":
     case "transpose":
-    case "solve":
+    case "linearSolve":
     case "logDet":
       return emitSmallMatrix(node, node.args.map((_, k) => all(k)), lines, dialect);
     case "concat":

@@ -16,7 +16,7 @@ export function emitBlocks(nodes: readonly Node[], places: Map<Node, Place>, lin
     if (node.op === "matvec") {
       const matrix = node.args[0]!;
       products.set(matrix, [...(products.get(matrix) ?? []), node]);
-    } else if (node.op === "solve") {
+    } else if (node.op === "linearSolve") {
       systems.set(node.args[0]!, [...(systems.get(node.args[0]!) ?? []), node]);
     } else if (node.op === "matvecTransposed") {
       const place = dialect.scratch(node.size);

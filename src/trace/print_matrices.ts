@@ -17,7 +17,7 @@ export function emitSmallMatrix(node: Node, args: readonly string[][], lines: st
   const entries = (emit: (i: number, j: number) => string): string[] =>
     Array.from({ length: node.size }, (_, e) => emit(Math.floor(e / columns), e % columns));
   if (node.op === "transpose") return { kind: "locals", texts: entries((i, j) => at(a, rows, j, i)) };
-  if (node.op === "solve") return { kind: "locals", texts: solveStraight(node, a, b, lines, dialect) };
+  if (node.op === "linearSolve") return { kind: "locals", texts: solveStraight(node, a, b, lines, dialect) };
   if (node.op === "logDet") return logDetStraight(node, a, lines, dialect);
   const inner = node.args[0]!.shape[1]!;
   const texts = entries((i, j) =>

@@ -37,13 +37,13 @@ const CASES = SYSTEMS.flatMap(([name, n, a, singular]) =>
       if (singular) return e + 1;
       return Array.from({ length: n }, (_, k) => a[i * n + k]! * x[k * columns + j]!).reduce((s, v) => s + v, 0);
     });
-    const body: Body = (o, a, b) => o.solve(a!, b!);
+    const body: Body = (o, a, b) => o.linearSolve(a!, b!);
     const shapes = [[n, n], width === 0 ? [n] : [n, width]];
     return { name: `${name}, ${columns} columns`, body, shapes, row: [a, b], x: singular ? x.map(() => NaN) : x };
   })
 );
 
-Deno.test("solve: NaN everywhere where the matrix is singular, else the solution", () => {
+Deno.test("linearSolve: NaN everywhere where the matrix is singular, else the solution", () => {
   for (const { name, body, shapes, row, x } of CASES) {
     const { leaves, output } = traceBody(body, shapes);
     const [actual] = runNodes([output], new Map(leaves.map((leaf, i) => [leaf, row[i]!])));
@@ -52,7 +52,7 @@ Deno.test("solve: NaN everywhere where the matrix is singular, else the solution
 });
 
 for (const form of FORMS) {
-  testOnGpu(`solve: NaN everywhere where the matrix is singular, else the solution (${form})`, async () => {
+  testOnGpu(`linearSolve: NaN everywhere where the matrix is singular, else the solution (${form})`, async () => {
     const machine = await openTestMachine();
     // Compilers take long over much code of one invocation.
     for (let first = 0; first < CASES.length; first += 2) {
@@ -65,10 +65,10 @@ for (const form of FORMS) {
   });
 }
 
-Deno.test("solve: the residual is small for random matrices, however large their entries are", () => {
+Deno.test("linearSolve: the residual is small for random matrices, however large their entries are", () => {
   for (const n of [1, 2, 3, 5, 12, 40]) {
     for (const scale of [1, 1e-200, 1e200]) {
-      const { leaves, output } = traceBody((o, a, b) => o.solve(a!, b!), [[n, n], [n]]);
+      const { leaves, output } = traceBody((o, a, b) => o.linearSolve(a!, b!), [[n, n], [n]]);
       const a = Array.from(numbers(n * n, 1, n), (v) => v * scale);
       const b = Array.from(numbers(n, 1, n + 1));
       const [x] = runNodes([output], new Map([[leaves[0]!, a], [leaves[1]!, b]]));
@@ -80,13 +80,13 @@ Deno.test("solve: the residual is small for random matrices, however large their
   }
 });
 
-Deno.test("solve: without exchanges of rows the answer would be lost", () => {
+Deno.test("linearSolve: without exchanges of rows the answer would be lost", () => {
   // 1e-20 as a pivot: every digit of the second row drowns.
   for (const rest of [0, 1, 2]) {
     const n = 2 + rest;
     const a = Array.from({ length: n * n }, (_, e) => Number(e % (n + 1) === 0));
     [a[0], a[1], a[n], a[n + 1]] = [1e-20, 1, 1, 1];
-    const { leaves, output } = traceBody((o, a, b) => o.solve(a!, b!), [[n, n], [n]]);
+    const { leaves, output } = traceBody((o, a, b) => o.linearSolve(a!, b!), [[n, n], [n]]);
     const b = [1, 2, ...new Array<number>(rest).fill(3)];
     const [x] = runNodes([output], new Map([[leaves[0]!, a], [leaves[1]!, b]]));
     assertClose(x!, [1, 1, ...new Array<number>(rest).fill(3)], { relative: 1e-15 }, `n ${n}`);
@@ -106,8 +106,10 @@ Deno.test("matrices: what is proven of their Jacobians", () => {
   // Entry (i, j) of a 2 × 3 matrix goes to (j, i): 0 1 2 3 4 5 from 0 3 1 4 2 5.
   assertEquals(pattern((o, h) => o.transpose(o.sin(o.reshape(h!, [2, 3]))), 6), { kind: "dense" });
   assertEquals(pattern((o, h) => o.matmul(o.reshape(h!, square), o.reshape(h!, square)), 9), { kind: "dense" });
-  assertEquals(pattern((o, h) => o.solve(o.constant([2, 0, 0, 2], [2, 2]), h!), 2), { kind: "dense" });
-  assertEquals(pattern((o) => o.solve(o.constant([2, 0, 0, 2], [2, 2]), o.constant([1, 2])), 2), { kind: "zero" });
+  assertEquals(pattern((o, h) => o.linearSolve(o.constant([2, 0, 0, 2], [2, 2]), h!), 2), { kind: "dense" });
+  assertEquals(pattern((o) => o.linearSolve(o.constant([2, 0, 0, 2], [2, 2]), o.constant([1, 2])), 2), {
+    kind: "zero",
+  });
 });
 
 const identity = (n: number, scale: number): number[] =>
@@ -182,7 +184,7 @@ Deno.test("matrices: values from parameters alone are computed once", async () =
     state: 2,
     input: 0,
     params: { a: [2, 2], b: [2, 2] },
-    step: ({ h, p }) => ops.matvec(ops.matmul(ops.transpose(p.a), ops.solve(p.b, p.a)), h),
+    step: ({ h, p }) => ops.matvec(ops.matmul(ops.transpose(p.a), ops.linearSolve(p.b, p.a)), h),
   });
   const params = { a: host([1, 2, 3, 4], [2, 2]), b: host([0, 2, 4, 0], [2, 2]) };
   using solution = await solve(step, { params, time: 1, h0: host([1, 1], [2]) }, { device });

@@ -102,12 +102,24 @@ row("matmul of a vector", ["argument 2 of matmul() must be a matrix, got shape (
 row("transpose of a vector", ["argument 1 of transpose() must be a matrix", "reshape(v, [n, 1])"], ({ h }) => {
   return transpose(h);
 });
-row("solve of a vector", ["argument 1 of solve() must be a matrix, got shape (3,)"], ({ h }) => ops.solve(h, h));
-row("solve for too little", ["a system of shape (3, 3) for (2,)", "as many rows"], ({ x, p }) => ops.solve(p.w!, x));
-row("solve for a scalar", ["a system of shape (3, 3) for ()"], ({ p }) => ops.solve(p.w!, p.k!));
+row(
+  "linearSolve of a vector",
+  ["argument 1 of linearSolve() must be a matrix, got shape (3,)"],
+  ({ h }) => ops.linearSolve(h, h),
+);
+row(
+  "linearSolve for too little",
+  ["a system of shape (3, 3) for (2,)", "as many rows"],
+  ({ x, p }) => ops.linearSolve(p.w!, x),
+);
+row("linearSolve for a scalar", ["a system of shape (3, 3) for ()"], ({ p }) => ops.linearSolve(p.w!, p.k!));
 row("logDet of a vector", ["argument 1 of logDet() must be a matrix, got shape (3,)"], ({ h }) => ops.logDet(h));
 row("logDet of no square", ["logDet() was given shape (1, 3)", "square"], ({ h }) => ops.logDet(reshape(h, [1, 3])));
-row("solve of no square", ["a system of shape (1, 3) for (3,)", "square"], ({ h }) => ops.solve(reshape(h, [1, 3]), h));
+row(
+  "linearSolve of no square",
+  ["a system of shape (1, 3) for (3,)", "square"],
+  ({ h }) => ops.linearSolve(reshape(h, [1, 3]), h),
+);
 row("slice beyond", ["elements 2 to 4 of a vector of 3", "0 <= start < end <= length"], ({ h }) => slice(h, 2, 4));
 row("slice before", ["elements -1 to 2"], ({ h }) => slice(h, -1, 2));
 row("slice of nothing", ["elements 1 to 1"], ({ h }) => slice(h, 1, 1));

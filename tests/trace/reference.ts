@@ -133,7 +133,7 @@ export const REFERENCE: Vocabulary = {
     const { data } = a as Value;
     return value(Array.from({ length: m * n }, (_, e) => data[(e % m) * n + Math.floor(e / m)]!), [n, m]);
   },
-  solve: solution,
+  linearSolve: solution,
   logDet: (a) => value([Math.log(determinant(a))], []),
   dot: (a, b) => value([total(numbers(a).map((x, i) => x * numbers(b)[i]!))], []),
   sum: (a) => value([total(numbers(a))], []),

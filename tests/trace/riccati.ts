@@ -15,7 +15,7 @@ export function riccati(n: number, m: number): Step {
       const A = ops.add(p.a, ops.mul(0.1, ops.reshape(x, [n, n])));
       const CP = ops.matmul(p.c, P);
       const S = ops.add(ops.matmul(CP, ops.transpose(p.c)), p.r);
-      const updated = ops.sub(P, ops.matmul(ops.matmul(P, ops.transpose(p.c)), ops.solve(S, CP)));
+      const updated = ops.sub(P, ops.matmul(ops.matmul(P, ops.transpose(p.c)), ops.linearSolve(S, CP)));
       return ops.reshape(ops.add(ops.matmul(ops.matmul(A, updated), ops.transpose(A)), p.q), [n * n]);
     },
   });

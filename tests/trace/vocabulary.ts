@@ -216,33 +216,42 @@ export const CALLS: Readonly<Record<keyof Vocabulary, readonly Call[]>> = {
       ...sums,
     },
   ],
-  solve: [
+  linearSolve: [
     {
-      label: "solve for a vector",
-      call: (o, _, a, b) => o.solve(shifted(o, a), b),
+      label: "linearSolve for a vector",
+      call: (o, _, a, b) => o.linearSolve(shifted(o, a), b),
       shapes: (n) => [few(n), [few(n)[0]!]],
       ...solved,
     },
     {
-      label: "solve for a matrix",
-      call: (o, _, a, b) => o.solve(shifted(o, a), b),
+      label: "linearSolve for a matrix",
+      call: (o, _, a, b) => o.linearSolve(shifted(o, a), b),
       shapes: (n) => [few(n), [few(n)[0]!, 3]],
       ...solved,
     },
-    { label: "solve two", call: (o, _, a, b) => o.solve(shifted(o, a), b), shapes: () => [[2, 2], [2, 2]], ...solved },
     {
-      label: "solve for several at once",
+      label: "linearSolve two",
+      call: (o, _, a, b) => o.linearSolve(shifted(o, a), b),
+      shapes: () => [[2, 2], [2, 2]],
+      ...solved,
+    },
+    {
+      label: "linearSolve for several at once",
       call: (o, n, a, b, c) => {
         const [m, rows] = [shifted(o, a), few(n)[0]];
         const flat = (x: Sym, size: number): Sym => o.reshape(x, [size]);
-        return o.concat(o.solve(m, b), flat(o.solve(m, c), 9 * rows), flat(o.solve(m, a), rows * rows));
+        return o.concat(
+          o.linearSolve(m, b),
+          flat(o.linearSolve(m, c), 9 * rows),
+          flat(o.linearSolve(m, a), rows * rows),
+        );
       },
       shapes: (n) => [few(n), [few(n)[0]!], [few(n)[0]!, 9]],
       ...solved,
     },
     {
-      label: "solve with a shared matrix",
-      call: (o, _, a, b, c) => o.solve(shifted(o, a), o.add(b, o.solve(shifted(o, a), c))),
+      label: "linearSolve with a shared matrix",
+      call: (o, _, a, b, c) => o.linearSolve(shifted(o, a), o.add(b, o.linearSolve(shifted(o, a), c))),
       shapes: (n) => [few(n), [few(n)[0]!], [few(n)[0]!]],
       ...solved,
     },

@@ -34,7 +34,7 @@ const ALLOWED: Partial<Record<keyof Vocabulary, number>> = {
   softmax: 40,
   concat: 8,
   grad: 100,
-  solve: 100,
+  linearSolve: 100,
   logDet: 100,
 };
 

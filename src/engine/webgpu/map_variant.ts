@@ -63,7 +63,7 @@ function needsConstants(pieces: readonly Piece[], { readings }: EvaluateStep): b
   return topological(pieces.map(({ node }) => node), (node) => readings.has(node)).some((node) => {
     const { data, value = 0 } = node.attributes;
     if (node.op === "constant") return data !== undefined || !Number.isFinite(Math.fround(value));
-    return node.op === "columns" || node.op === "solve" || node.op === "logDet";
+    return node.op === "columns" || node.op === "linearSolve" || node.op === "logDet";
   });
 }
 
