@@ -7,14 +7,12 @@ import {
   defineOperator,
   DeviceError,
   type HostTensor,
-  mean,
   openDevice,
   type Operator,
   ops,
   type Shape,
   tensor,
   TraceError,
-  valueAndGrad,
 } from "../../mod.ts";
 import { host } from "../solve/arrays.ts";
 import { watchMemory } from "../solve/memory.ts";
@@ -223,21 +221,6 @@ testOn(MACHINES, "operators: elements that are too large for an invocation", asy
   }
   assertEquals(ledger.held(), []);
   await Promise.resolve();
-});
-
-testOn(MACHINES, "operators: gradients are refused, not wrong", async (device) => {
-  const operator = defineOperator({
-    name: "sum",
-    element: { x: [] },
-    combine: (earlier, later) => ({ x: add(earlier.x, later.x) }),
-  });
-  const loss = valueAndGrad((params: { x: ReturnType<typeof tensor> }) => {
-    const { x } = associativeScan(operator, { x: params.x });
-    return mean(x);
-  });
-  const x = tensor(device, array(1));
-  await assertRejects(() => loss({ x }), TypeError, 'Cannot differentiate associativeScan() with "sum": it has no');
-  x.dispose();
 });
 
 Deno.test("checkAssociativity: settings and samples are checked", async () => {
