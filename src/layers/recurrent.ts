@@ -5,7 +5,7 @@ import type { InitRules } from "../init.ts";
 import { defineMap, type RowFunction } from "../map/define_map.ts";
 import { map } from "../map/map.ts";
 import { findDevice } from "../place.ts";
-import type { SolveOptions } from "../solve/attempt.ts";
+import type { SolveOptions } from "../solve/entry.ts";
 import { resolveMethod } from "../solve/methods.ts";
 import { solveWithin } from "../solve/within_model.ts";
 import { programOf, type Step, withRules } from "../step.ts";

@@ -1,7 +1,9 @@
 import type { Engine } from "../engine/engine.ts";
 import { type Node, topological } from "../trace/graph.ts";
 import type { StepProgram } from "../trace/program.ts";
-import { COSTS, EXPECTED_SWEEPS, sequentialCost, sweepsCost, type Workload } from "./costs.ts";
+import { COSTS, EXPECTED_SWEEPS, sequentialCost, SWEEP_LIMITS, sweepsCost, type Workload } from "./costs.ts";
+import { expectedSweeps } from "./expected_sweeps.ts";
+import type { Foresight } from "./foresight.ts";
 import type { MethodName } from "./methods.ts";
 
 /** A choice, and why. */
@@ -27,8 +29,35 @@ export function operationsOf(outputs: readonly Node[]): number {
 const milliseconds = (us: number): string =>
   us < 1e4 ? `${(us / 1000).toPrecision(2)} ms` : `${Math.round(us / 1000)} ms`;
 
-/** The method with the lowest expected cost on an engine, from the structure of the Jacobian, D, B and T. */
-export function chooseMethod(program: StepProgram, engine: Engine, batch: number, time: number): Choice {
+/** What a choice may know beside sizes and structure. */
+export interface Circumstances {
+  /** Of the dynamics; without it sweeps are those of steps that forget. */
+  readonly foresight?: Foresight | undefined;
+  /** What the caller allows. */
+  readonly maxSweeps?: number | undefined;
+}
+
+/** A method that may be chosen. */
+interface Option {
+  readonly name: Choice["name"];
+  /** In microseconds; infinite where it would not converge. */
+  readonly cost: number;
+  readonly what: string;
+  /** What is expected of it, as a part of a reason. */
+  readonly verdict: string;
+}
+
+/**
+ * The method with the lowest expected cost on an engine, from the structure of the Jacobian, D, B and T, and from how many
+ * sweeps the dynamics let expect: where small differences grow that is a share of T, and one pass is all there is.
+ */
+export function chooseMethod(
+  program: StepProgram,
+  engine: Engine,
+  batch: number,
+  time: number,
+  { foresight, maxSweeps }: Circumstances = {},
+): Choice {
   const { output, structure, state, affine } = program;
   const costs = COSTS[engine.speed];
   const step = operationsOf([output]);
@@ -39,24 +68,49 @@ export function chooseMethod(program: StepProgram, engine: Engine, batch: number
   }
   const blocks = structure.kind === "block" ? structure.block : 1;
   const dense = structure.kind === "dense" || blocks > 4;
-  const newton = affine ? 1 : EXPECTED_SWEEPS.newton;
+  const dynamics = affine ? undefined : foresight;
+  const newton = affine ? 1 : sweepsOfNewton(dynamics, time);
   const products = dense ? 2 * state * state * (state + 1) + 2 * state * state : 4 * state * blocks * (blocks + 1);
-  const options: { readonly name: Choice["name"]; readonly cost: number; readonly what: string }[] = [
-    { name: "sequential", cost: sequentialCost(costs, work(step)), what: "one pass" },
-    {
-      name: "deer",
-      cost: sweepsCost(costs, work(4 * step + products), newton),
-      what: `${newton} sweep${newton === 1 ? "" : "s"} of Newton's method`,
-    },
+  const option = (name: Choice["name"], what: string, cost: number): Option => ({
+    ...{ name, what, cost },
+    verdict: `${what} in about ${milliseconds(cost)}`,
+  });
+  const parallel = (name: Choice["name"], sweep: number, sweeps: number, limit: number, how: string): Option => {
+    const allowed = maxSweeps ?? limit;
+    const what = `${sweeps.toLocaleString("en-US")} sweep${sweeps === 1 ? "" : "s"} ${how}`;
+    const failed = dynamics?.failedAfter ?? 0;
+    const refuse = (why: string): Option => ({ name, what, cost: Infinity, verdict: why });
+    if (failed > 0) return refuse(`sweeps were tried, and ${failed} were not enough`);
+    // T sweeps always are.
+    if (!affine && Math.min(sweeps, time) > allowed) return refuse(`${what} would be more than the ${allowed} allowed`);
+    return option(name, what, sweepsCost(costs, work(sweep), sweeps));
+  };
+  const options = [
+    option("sequential", "one pass", sequentialCost(costs, work(step))),
+    parallel("deer", 4 * step + products, newton, SWEEP_LIMITS.newton, "of Newton's method"),
   ];
   if (dense) {
-    const cost = sweepsCost(costs, work(2 * step + 8 * state), EXPECTED_SWEEPS.linear);
-    options.push({ name: "quasi-deer", cost, what: `${EXPECTED_SWEEPS.linear} sweeps with the diagonal` });
+    const linear = Math.ceil(newton * EXPECTED_SWEEPS.linear / EXPECTED_SWEEPS.newton);
+    options.push(parallel("quasi-deer", 2 * step + 8 * state, linear, SWEEP_LIMITS.linear, "with the diagonal"));
   }
   options.sort((a, b) => a.cost - b.cost);
-  const [best, second] = options as [typeof options[0], typeof options[0]];
+  const [best, second] = options as [Option, Option];
   const kind = dense ? "dense" : structure.kind;
   const reason = `D = ${state}, B = ${batch}, T = ${time}, ${kind} Jacobian on ${engine.speed} WebGPU: ` +
-    `${best.what} is expected to take ${milliseconds(best.cost)}, ${second.what} ${milliseconds(second.cost)}`;
+    `${best.verdict}; otherwise ${second.verdict}${describeGrowth(dynamics)}`;
   return { name: best.name, reason };
+}
+
+function sweepsOfNewton(foresight: Foresight | undefined, time: number): number {
+  return foresight === undefined || Number.isNaN(foresight.exponent)
+    ? EXPECTED_SWEEPS.newton
+    : expectedSweeps(foresight.exponent, time);
+}
+
+/** What is known of small differences, as the end of a reason. */
+function describeGrowth(foresight: Foresight | undefined): string {
+  if (foresight === undefined || Number.isNaN(foresight.exponent)) return "";
+  const { exponent, steps } = foresight;
+  const change = exponent < 0 ? "shrink" : "grow";
+  return `; small differences ${change}, by exp(${Number(exponent.toPrecision(3))}) a step over the first ${steps}`;
 }

@@ -29,6 +29,12 @@ export const COSTS: Readonly<Record<"cpu" | "software" | "hardware", MachineCost
 /** Sweeps that solves were seen to take (tests/golden: GRU, LSTM, Elman): Newton's method 3 to 29, others 10 to 344. */
 export const EXPECTED_SWEEPS = { newton: 8, linear: 30 } as const;
 
+/**
+ * Default bounds of `maxSweeps`, several times what converging solves were seen to take: Newton's method 3 to 29 sweeps,
+ * linearly converging ones 10 to 344 (tests/golden: GRU, LSTM, Elman, and a trained GRU at the edge of stability).
+ */
+export const SWEEP_LIMITS = { newton: 100, linear: 1000 } as const;
+
 /** Dispatches of one sweep, and rows of its longest serial part. */
 const SWEEP_DISPATCHES = 6;
 const CHUNK_ROWS = 64;

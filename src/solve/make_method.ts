@@ -15,8 +15,14 @@ function make(name: MethodName, call: string, options: MethodOptions | ElkOption
 }
 
 /**
- * Chooses the method by expected cost, from the engine, the structure of the Jacobian, D, B and T; `stats.reason` says why. On
- * the CPU engine always {@linkcode sequential}. It does not know whether the dynamics are chaotic, where sweeps do not converge.
+ * Chooses the method by expected cost, from the engine, the structure of the Jacobian, D, B, T, and how many sweeps the dynamics
+ * let expect; `stats.reason` says why. On the CPU engine always {@linkcode sequential}.
+ *
+ * Where sweeps seem worth while and T is at least 1024, `solve` first runs an eighth of the steps, at most 1024, of up to four
+ * sequences one after the other, and waits for their Lyapunov exponent: once for a step and its parameters, and while they change,
+ * as in training, ever more seldom. {@linkcode expectedSweeps} turns it into sweeps; chaos is left to {@linkcode sequential}, as windows
+ * would take as many sweeps in all. `enqueueSolve`, which waits for nothing, uses what is known. A prefix is not the whole sequence, and a
+ * negative exponent is no promise: what did not converge is not tried again with the same parameters.
  *
  * @example Ask why
  * ```ts

@@ -9,7 +9,7 @@ export interface ProgramJob {
   readonly transition: Transition;
   readonly params: readonly Memory[];
   /** `(B, T, I)` */
-  readonly xs: Memory;
+  readonly xs: Memory | null;
   /** `(B, D)` */
   readonly h0: Memory;
   readonly batch: number;

@@ -1,7 +1,9 @@
 import type { Step } from "../step.ts";
 import type { Tensor } from "../tensor.ts";
-import { type Attempt, begin, joinIterates, lastState, release, type SolveOptions } from "./attempt.ts";
+import { type Attempt, begin, joinIterates, lastState, release, start } from "./attempt.ts";
+import { enter, leave, type SolveOptions } from "./entry.ts";
 import { explainFailure } from "./failure.ts";
+import { foresee, rememberFailure } from "./gate.ts";
 import { iterate } from "./iterate.ts";
 import { emptyVerdict, overall, statsOf } from "./outcome.ts";
 import type { Problem } from "./problem.ts";
@@ -36,6 +38,7 @@ async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise
     const verdict = job.time === 0 ? emptyVerdict(attempt) : await engine.verdict(run);
     const stats = statsOf(attempt, verdict);
     const result = aborted ? "aborted" : overall(verdict);
+    if (result === "max-sweeps-reached") rememberFailure(attempt.entry, stats.sweeps);
     iterates = joinIterates(attempt);
     const solution = createSolution({ ys, yT, result, stats, ...(iterates === undefined ? {} : { iterates }) });
     kept = result === "successful" || options.onFailure === "return";
@@ -68,7 +71,8 @@ async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise
  *
  * Cost: a sweep evaluates f and G once at all (b, t). Memory: two trajectories and the hoisted values; no array of T·D².
  * On WebGPU beside that f and the entries of G of small blocks, D (1 + b) words a step, and windows where an array exceeds
- * what the device binds; sweeps are recorded ahead, and the device is read once, after 32, 64, ... of them and at the end.
+ * what the device binds; sweeps are recorded ahead, and the device is read once, after 32, 64, ... of them and at the end; the
+ * method `auto` may look at the dynamics before.
  *
  * Throws (rejects with) a `TypeError` or `RangeError` for arguments that do not fit, a {@linkcode SolveError} if the solve
  * fails, the signal's reason if it is aborted, a `DeviceError` if the device is gone or full.
@@ -91,8 +95,17 @@ async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise
  */
 export async function solve(step: Step, problem: Problem, options: SolveOptions = {}): Promise<Solution> {
   if (options?.signal instanceof AbortSignal) options.signal.throwIfAborted();
-  const attempt = begin(step, problem, options);
+  const entry = enter(step, problem, options);
   const { signal, onProgress } = options;
+  const foreseen = foresee(entry);
+  if (foreseen !== undefined) {
+    await foreseen;
+    if (signal?.aborted) {
+      leave(entry.problem);
+      throw signal.reason;
+    }
+  }
+  const attempt = start(entry);
   let yT: Tensor;
   let aborted = false;
   try {

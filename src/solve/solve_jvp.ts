@@ -11,7 +11,7 @@ import { concat } from "../trace/ops.ts";
 import type { StepProgram } from "../trace/program.ts";
 import { type RowProgram, traceRows } from "../trace/rows.ts";
 import { tangentOf } from "../trace/tangent.ts";
-import type { SolveOptions } from "./attempt.ts";
+import type { SolveOptions } from "./entry.ts";
 import { chooseMethod } from "./auto.ts";
 import { transitionOf } from "./methods.ts";
 import { type PreparedProblem, prepareProblem, type Problem } from "./problem.ts";

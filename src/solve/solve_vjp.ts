@@ -9,7 +9,7 @@ import { programOf, type Step } from "../step.ts";
 import { hold, memoryOf, release, type Tensor, type TensorLike, wrapMemory } from "../tensor.ts";
 import { isShape } from "../trace/parameters.ts";
 import { pullBackSolve, type SolvedJob } from "./adjoint.ts";
-import type { SolveOptions } from "./attempt.ts";
+import type { SolveOptions } from "./entry.ts";
 import type { MethodName } from "./methods.ts";
 import { prepareProblem, type Problem } from "./problem.ts";
 import { solve } from "./sequence.ts";
