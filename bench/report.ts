@@ -1,7 +1,10 @@
 /**
  * Prints a result of `deno bench --json` as tables: microseconds per step of time, ratios to each group's baseline, and where
- * the bytes are known GB/s, with the ratio to a copy of as many if there is one.
+ * the bytes are known GB/s, with the ratio to a copy of as many if there is one. What `examples/digits.ts --compare` kept, it
+ * prints as that does.
  */
+import { type Comparison, describeComparison } from "../examples/lib/compare_digits.ts";
+
 interface Result {
   readonly runtime: string;
   readonly cpu: string;
@@ -18,8 +21,12 @@ if (path === undefined) {
   console.error("Cannot report: give the file that `deno bench --json` wrote");
   Deno.exit(2);
 }
-const result: Result = JSON.parse(await Deno.readTextFile(path));
+const result: Result & Comparison = JSON.parse(await Deno.readTextFile(path));
 console.log(`${result.runtime}, ${result.cpu}`);
+if (result.trainings !== undefined) {
+  console.log(describeComparison(result));
+  Deno.exit();
+}
 for (const group of new Set(result.benches.map((bench) => bench.group))) {
   const benches = result.benches.filter((bench) => bench.group === group);
   const steps = Number(/T=(\d+)/.exec(group)?.[1] ?? 1);

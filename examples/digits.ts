@@ -56,9 +56,7 @@ async function run(options: DigitOptions): Promise<void> {
   const { description } = device;
   if (options.compare) {
     const comparison = await compareTrainings(device, settings, options);
-    console.log(
-      json ? JSON.stringify({ device: description, ...comparison }, null, 2) : describeComparison(comparison),
-    );
+    console.log(json ? JSON.stringify(comparison, null, 2) : describeComparison(comparison));
     return;
   }
   const interrupt = listenForInterrupt();

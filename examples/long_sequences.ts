@@ -23,10 +23,10 @@ Usage: deno run -A examples/long_sequences.ts [flags]
   --train FILE       a set in the .ts format of the UEA archive, and
   --test FILE        the one that is held out; without them recordings of 6 channels are generated,
   --time N           of so many steps (default 1024)
-  --paper            the sizes of the paper: T = 17984, 5 blocks of 32 units, learning rate 3e-5
+  --paper            the sizes of the paper: T = 17984, 5 blocks of 32 units, batches of 4, learning rate 3e-5
   --width N          units (default 16)
   --blocks N         GRUs (default 2)
-  --batch N          sequences of a step (default 4)
+  --batch N          sequences of a step (default 8)
   --rate R           learning rate of Adam (default 3e-3)
   --steps N          (default 240)
   --log-every N      steps between lines (default 20)
@@ -40,7 +40,7 @@ const FLAGS = {
   "paper": { type: "boolean", default: false },
   "width": { type: "string" },
   "blocks": { type: "string" },
-  "batch": { type: "string", default: "4" },
+  "batch": { type: "string" },
   "rate": { type: "string" },
   "log-every": { type: "string", default: "20" },
 } as const;
@@ -71,7 +71,7 @@ function parseFlags(args: readonly string[]): Options {
     time: size("time", 1024, 17_984),
     width: size("width", 16, 32),
     blocks: size("blocks", 2, 5),
-    batch: readCount("batch", values.batch, 1, 4096),
+    batch: readCount("batch", values.batch ?? (paper ? "4" : "8"), 1, 4096),
     rate: readNumber("rate", values.rate ?? (paper ? "3e-5" : "3e-3")),
     logEvery,
     evaluateEvery: 2 * logEvery,

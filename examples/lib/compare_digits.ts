@@ -3,7 +3,7 @@
 import { resolve } from "node:path";
 import { type Device, type MethodName, openDevice } from "@cervid/cervid";
 import { drawCurves } from "./curves.ts";
-import { type CurvePoint, followTraining } from "./follow_training.ts";
+import { type CurvePoint, followTraining, OUT } from "./follow_training.ts";
 import { formatTable, wrapText } from "./table.ts";
 import { BATCH, type DigitSettings, trainDigits } from "./train_digits.ts";
 import type { TrainOptions } from "./train_flags.ts";
@@ -19,6 +19,10 @@ export interface ComparedTraining {
 
 /** All of them. */
 export interface Comparison {
+  readonly device: string;
+  readonly hidden: number;
+  readonly seed: number;
+  /** Steps of an epoch. */
   readonly perEpoch: number;
   readonly trainings: readonly ComparedTraining[];
 }
@@ -55,14 +59,16 @@ export async function compareTrainings(
     const apart = losses.findIndex((loss, k) => !(Math.abs(loss - first![k]!) <= ALIKE));
     trainings.push({ name, seconds, points, alike: apart < 0 ? losses.length : apart });
   }
-  if (options.out !== undefined) {
-    const curves = trainings.map(({ name, points }) => ({ label: name, points }));
-    const figure = drawCurves("Digits by several methods, from the same start", curves, perEpoch);
-    await Deno.writeTextFile(`${resolve(options.out)}/digits-compared.svg`, figure);
-    const text = JSON.stringify({ perEpoch, trainings }, null, 1);
-    await Deno.writeTextFile(`${resolve(options.out)}/digits-compared.json`, `${text}\n`);
-  }
-  return { perEpoch, trainings };
+  const { hidden, seed } = settings;
+  const comparison: Comparison = { device: device.description, hidden, seed, perEpoch, trainings };
+  const curves = trainings.map(({ name, points }) => ({ label: name, points }));
+  const file = `${resolve(options.out ?? OUT)}/digits-compared`;
+  await Deno.writeTextFile(
+    `${file}.svg`,
+    drawCurves("Digits by several methods, from the same start", curves, perEpoch),
+  );
+  await Deno.writeTextFile(`${file}.json`, `${JSON.stringify(comparison, null, 1)}\n`);
+  return comparison;
 }
 
 /** The comparison for people. */

@@ -49,7 +49,8 @@ export interface FollowOptions {
   readonly epoch?: number;
 }
 
-const OUT = fileURLToPath(new URL("../out/", import.meta.url));
+/** Where curves go by default. */
+export const OUT: string = fileURLToPath(new URL("../out/", import.meta.url));
 
 /** The state that a training goes on from, if its file is there. */
 export async function readCheckpoint(device: Device, { checkpoint }: TrainOptions): Promise<Checkpoint | undefined> {

@@ -4,6 +4,7 @@ import {
   type Device,
   type HostArray,
   type HostTensor,
+  type Method,
   type MethodName,
   type Problem,
   solve,
@@ -40,6 +41,7 @@ export interface Measurement {
 
 /** A problem whose inputs lie on the device, and the same problem cut to its first steps. */
 export interface Workload {
+  readonly device: Device;
   readonly step: Step;
   readonly problem: Problem;
   readonly warmUp: Problem;
@@ -52,12 +54,21 @@ export interface Convergence {
   readonly errors: readonly Float64Array[];
 }
 
-/** Copies the inputs `xs (T, I)` to the device, once for all runs. */
-export function prepareWorkload(device: Device, step: Step, problem: Problem & { readonly xs: HostTensor }): Workload {
+/** Copies the inputs `xs (T, I)`, if there are any, to the device, once for all runs. */
+export function prepareWorkload(
+  device: Device,
+  step: Step,
+  problem: Problem & ({ readonly xs: HostTensor } | { readonly xs?: never; readonly time: number }),
+): Workload {
+  if (problem.xs === undefined) {
+    const { time } = problem;
+    return { device, step, problem, warmUp: { ...problem, time: Math.min(time, WARM_UP_STEPS) }, time };
+  }
   const { data, shape: [time = 0, input = 0] } = problem.xs;
   const short = Math.min(time, WARM_UP_STEPS);
   const start = { data: data.slice(0, short * input), shape: [short, input] };
   return {
+    device,
     step,
     problem: { ...problem, xs: tensor(device, problem.xs) },
     warmUp: { ...problem, xs: tensor(device, start) },
@@ -65,15 +76,18 @@ export function prepareWorkload(device: Device, step: Step, problem: Problem & {
   };
 }
 
+const nameOf = (method: MethodName | Method): MethodName => typeof method === "string" ? method : method.name;
+
 /** Solves by one method, warm and a few times, and compares with `reference` if there is one. */
 export async function measureMethod(
-  { step, problem, warmUp, time }: Workload,
-  method: MethodName,
+  { device, step, problem, warmUp, time }: Workload,
+  asked: MethodName | Method,
   maxSweeps: number,
   bar: ProgressBar,
   reference?: HostArray,
 ): Promise<Measurement> {
-  const options = { method, maxSweeps, onFailure: "return" } as const;
+  const method = nameOf(asked);
+  const options = { method: asked, maxSweeps, onFailure: "return", device } as const;
   (await solve(step, warmUp, { ...options, maxSweeps: Math.min(maxSweeps, WARM_UP_SWEEPS) })).dispose();
   const progress = method === "sequential" ? {} : { onProgress: bar.follow(method, Math.min(time, maxSweeps)) };
   const times: number[] = [];
@@ -96,7 +110,7 @@ export async function measureMethod(
 export async function observeConvergence(
   step: Step,
   problem: Problem,
-  method: MethodName,
+  method: MethodName | Method,
   exact: HostArray,
   options: SolveOptions,
 ): Promise<Convergence> {
@@ -108,7 +122,7 @@ export async function observeConvergence(
       const iterate = data.subarray(sweep * time * state + at, sweep * time * state + at + state);
       return largestDeviation(iterate, exact.subarray(at, at + state));
     }));
-  return { method, errors };
+  return { method: nameOf(method), errors };
 }
 
 function largestDeviation(a: HostArray, b: HostArray): number {

@@ -37,7 +37,7 @@ export const STEPS = 2000;
 const WARM_UP = 32;
 /**
  * Weight of |weight_hh|² in the loss. Without it the fit is closer, but products of the Jacobians dh[t]/dh[t-1] grow before
- * they decay, and Newton's sweeps over the whole record blow up. With it every step contracts, and a handful suffice.
+ * they decay, and Newton's sweeps over the whole record blow up. With it hardly a step expands, and a handful suffice.
  */
 const RECURRENT_PENALTY = 3e-4;
 
