@@ -15,7 +15,9 @@ export async function explainFailure(
   readable = true,
 ): Promise<string> {
   const context = `Cannot solve "${job.program.name}" by ${stats.method}`;
-  const { cure } = RESULTS[result];
+  // What is already held back has no scale.
+  const damped = job.transition.trust !== undefined && result === "max-sweeps-reached";
+  const cure = damped ? DAMPED_CURE : RESULTS[result].cure;
   const failed = verdict.sequences.filter((sequence) => sequence.result === result).length;
   const share = job.batch === 1 ? "" : `${failed} of ${job.batch} sequences `;
   if (result === "max-sweeps-reached") {
@@ -35,6 +37,10 @@ export async function explainFailure(
     job.batch === 1 ? ", first" : `, sequence ${b} first`
   } at t = ${t}${cause}; ${cure}`;
 }
+
+const DAMPED_CURE =
+  'raise maxSweeps, use another damping or "adaptive", solve in windows, give a better guess, or use ' +
+  "the sequential method";
 
 /** The parameter, or the input at steps `from` to `to`, that is not finite, if any: read only when a solve has failed. */
 async function findCause(

@@ -1,7 +1,7 @@
 import { createRandom } from "../core/random.ts";
 import type { Engine, Memory } from "../engine/engine.ts";
 import { topological } from "../trace/graph.ts";
-import { growthOf } from "../trace/growth.ts";
+import { GONE, growthOf } from "../trace/growth.ts";
 import { concat } from "../trace/ops.ts";
 import type { StepProgram } from "../trace/program.ts";
 import { type RowProgram, traceRows } from "../trace/rows.ts";
@@ -9,7 +9,7 @@ import { rowAt, runProgram } from "./run_program.ts";
 
 /** The largest Lyapunov exponent along a trajectory. */
 export interface LyapunovEstimate {
-  /** Per sequence: the mean growth `log |J v| / |v|` of a step, over the vectors; -Infinity where J is zero. */
+  /** Per sequence: the mean growth `log |J v| / |v|` of a step, over the vectors; -Infinity where they are lost, J v = 0. */
   readonly exponents: readonly number[];
   /** Per sequence: largest minus smallest of the vectors; what has not settled yet. */
   readonly spread: readonly number[];
@@ -121,12 +121,16 @@ export async function estimateGrowth(
     Array.from({ length: vectors }, (_, k) => {
       let sum = 0;
       for (let c = 0; c < chunks; c++) sum += ends[(b * chunks + c) * growth.state + vectors * state + k]!;
-      return sum / (chunks * (length - skip));
+      return sum <= GONE / 2 ? -Infinity : sum / (chunks * (length - skip));
     })
   );
+  const spreadOf = (some: readonly number[]): number => {
+    const [least, most] = [Math.min(...some), Math.max(...some)];
+    return most === least ? 0 : most - least;
+  };
   return {
     exponents: slopes.map((some) => some.reduce((a, b) => a + b, 0) / vectors),
-    spread: slopes.map((some) => Math.max(...some) - Math.min(...some)),
+    spread: slopes.map(spreadOf),
   };
 }
 

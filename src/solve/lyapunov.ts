@@ -26,8 +26,8 @@ export interface LyapunovOptions {
  * {@linkcode expectedSweeps} says how many.
  *
  * A few random vectors are carried along, `v' = J v / |J v|`, and the logarithms of their lengths averaged; the first steps, in
- * which they turn, are left out. `problem.ys` is the trajectory `(B, T, D)` or `(T, D)`; without it the problem is solved first,
- * one step after the other.
+ * which they turn, are left out: an eighth of them, at most 64. `problem.ys` is the trajectory `(B, T, D)` or `(T, D)`; without it the problem is solved first,
+ * one step after the other. `spread` is how far the vectors are apart; those of one state have nothing to disagree on.
  * On WebGPU long trajectories are cut into chunks that run side by side, each with vectors of its own.
  *
  * Cost: one pass with `vectors` Jacobian-vector products a step; D + I words a step for what is read, k (D + 1) for k vectors.
@@ -68,7 +68,12 @@ export async function lyapunovExponent(
   if (typeof problem !== "object" || problem === null) {
     throw new TypeError(`${context}: expected a problem { params, xs, h0, ys }, got ${describe(problem)}`);
   }
-  const { ys, ...posed } = problem;
+  const { ys, ...rest } = problem;
+  // Without inputs a trajectory says how long it is.
+  const length = rest.time === undefined && program.input === 0 && ys !== undefined
+    ? shapeOf(context, "ys", ys).at(-2)
+    : rest.time;
+  const posed: Problem = { ...rest, ...(length !== undefined && { time: length }) };
   // Whether a parallel method would do is what is being asked.
   const how = { method: "sequential", ...(options.device && { device: options.device }) } as const;
   const solved = ys === undefined ? await solve(step, posed, how) : undefined;

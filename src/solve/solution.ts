@@ -58,8 +58,9 @@ export const RESULTS: Readonly<Record<SolveResult, { readonly meaning: string; r
   },
   "max-sweeps-reached": {
     meaning: "Some sequences still changed by more than the tolerance after the last allowed sweep",
-    cure: "raise maxSweeps, solve in windows, stabilise with scale (0.1, then 0.3), give a better guess, or use the " +
-      "sequential method",
+    cure:
+      "raise maxSweeps, solve in windows, use elk, stabilise with scale (0.1, then 0.3), give a better guess, or use " +
+      "the sequential method",
   },
   "nonfinite": {
     meaning: "The true trajectory of some sequence becomes infinite or NaN",

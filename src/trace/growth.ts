@@ -1,11 +1,11 @@
-import { add, concat, div, elementwise, mul, reshape, slice, sum, where } from "./build.ts";
+import { add, concat, div, elementwise, maximum, mul, reshape, slice, sum, where } from "./build.ts";
 import { substitute } from "./differentiate.ts";
 import { analyseStep, type StepProgram } from "./program.ts";
 
 const cache = new WeakMap<StepProgram, Map<number, StepProgram>>();
 
-/** Below this a vector counts as gone: its growth is that of this, and it is not made longer any more. */
-const LEAST_NORM = 1e-30;
+/** Counted for a vector that is gone: more than all that can grow, and finite, as states have to be. */
+export const GONE = -1e30;
 
 /**
  * Growth along a trajectory: the step `v' = J v / |J v|, s' = s + log |J v|` for some vectors, J = ∂f/∂h at rows of `[h, x]`.
@@ -31,9 +31,19 @@ function makeGrowth(
     const here = along.reduce((node, [leaf, value]) => substitute(node, leaf, value, trace), tangent!);
     const moved = Array.from({ length: vectors }, (_, k) => {
       const v = substitute(here, delta, slice(own, k * state, state), trace);
-      const norm = elementwise("max", [elementwise("sqrt", [sum(mul(v, v))]), trace.constant(LEAST_NORM)]);
-      const counted = where(elementwise("less", [t, skip]), trace.constant(0), elementwise("log", [norm]));
-      return { v: div(v, norm), s: add(slice(own, vectors * state + k, 1), reshape(counted, [1])) };
+      // Squares of large and of small numbers may be none.
+      const largest = maximum(elementwise("abs", [v]));
+      const gone = elementwise("equal", [largest, trace.constant(0)]);
+      const scale = where(gone, trace.constant(1), largest);
+      const scaled = div(v, scale);
+      const norm = where(gone, trace.constant(1), elementwise("sqrt", [sum(mul(scaled, scaled))]));
+      const growth = where(gone, trace.constant(GONE), elementwise("log", [scale]));
+      const counted = where(
+        elementwise("less", [t, skip]),
+        trace.constant(0),
+        add(growth, elementwise("log", [norm])),
+      );
+      return { v: div(scaled, norm), s: add(slice(own, vectors * state + k, 1), reshape(counted, [1])) };
     });
     return analyseStep({
       name: `${name} growth`,

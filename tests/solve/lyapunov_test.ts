@@ -63,6 +63,44 @@ testOn(
   },
 );
 
+testOn(
+  MACHINES,
+  "lyapunovExponent: vectors that are lost, tiny and huge factors",
+  async (device, { dtype, epsilon }) => {
+    const scaled = defineStep({
+      name: "scaled",
+      state: 2,
+      input: 0,
+      params: { factor: [] },
+      step: ({ h, p }) => ops.mul(p.factor, h),
+    });
+    const nilpotent = defineStep({
+      name: "nilpotent",
+      state: 2,
+      input: 0,
+      params: {},
+      step: ({ h }) => ops.concat(ops.slice(h, 1, 2), ops.mul(0, ops.slice(h, 0, 1))),
+    });
+    const rest = { time: 40, h0: host([0, 0], [2]) };
+    const exponentOf = async (factor: number): Promise<number> => {
+      const problem = { params: { factor: host([factor], []) }, ...rest };
+      return (await lyapunovExponent(scaled, problem, { device })).exponents[0]!;
+    };
+    assertEquals(await exponentOf(0), -Infinity);
+    // Squares of these are 0 or infinite.
+    const [tiny, huge] = dtype === "f64" ? [1e-200, 1e200] : [1e-25, 1e25];
+    for (const factor of [tiny, huge]) {
+      const wanted = Math.log(dtype === "f64" ? factor : Math.fround(factor));
+      assertClose([await exponentOf(factor)], [wanted], 100 * epsilon * Math.abs(wanted), `factor ${factor}`);
+    }
+    const { exponents, spread } = await lyapunovExponent(nilpotent, { params: {}, ...rest }, { device });
+    assertEquals([exponents, spread], [[-Infinity], [0]]);
+    const halved = { params: { factor: host([0.5], []) }, ys: host(new Array(80).fill(0), [40, 2]) };
+    const known = await lyapunovExponent(scaled, halved, { device });
+    assertClose(known.exponents, [-Math.LN2], 100 * epsilon, "a trajectory that says how long it is");
+  },
+);
+
 for (const given of LOOP_CASES.filter(({ rule }) => rule !== undefined)) {
   testOn(MACHINES, `lyapunovExponent: ${given.name}, against numeric Jacobians`, async (device, machine) => {
     const { rule, h0, xs, time, expected, step: { state, input } } = given;
