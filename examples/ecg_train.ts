@@ -6,9 +6,10 @@
  *     deno run -A examples/ecg_train.ts
  *     deno run -A examples/ecg_train.ts --help
  *
- * Measured on one thread of an AMD EPYC with Deno 2.9.6, 2000 steps on the CPU engine: 279 s beside other work, at 16 steps a
- * second at its best. The error of the next sample held out is 0.0232 mV, that of the last value repeated 0.0631 mV. The same
- * seed gives the same weights, bit for bit: those in examples/data. bench/peers/torch_train_ecg.py does the same in PyTorch.
+ * Measured on one thread of an AMD EPYC with Deno 2.9.6, 2000 steps on the CPU engine: 279 s beside other work, at 16
+ * steps a second at its best. The error of the next sample held out is 0.0232 mV, that of the last value repeated 0.0631
+ * mV. The same seed gives the same weights, bit for bit: those in examples/data. bench/peers/torch_train_ecg.py does the
+ * same in PyTorch.
  */
 
 import { DeviceError, openDevice } from "@cervid/cervid";

@@ -9,10 +9,10 @@
  *     deno run -A examples/million_step.ts --train --backend cpu
  *     deno run -A examples/million_step.ts --help
  *
- * Measured with --train on one thread of an AMD EPYC that had other work, too, with Deno 2.9.6: T = 16,384 is learnt 32 s after the
- * beginning, 65,536 after 85 s, 262,144 after 214 s, 1,048,576 after 415 s, each by five updates on new sequences that are all
- * told right before the update (8, 8, 4 and 2 at a time: of the longest that is 10). The 200 updates before them are on shorter
- * ones. The curve is kept: bench/results/million_step_cpu_amd_epyc.svg and .json.
+ * Measured with --train on one thread of an AMD EPYC that had other work, too, with Deno 2.9.6: T = 16,384 is learnt 32
+ * s after the beginning, 65,536 after 85 s, 262,144 after 214 s, 1,048,576 after 415 s, each by five updates on new
+ * sequences that are all told right before the update (8, 8, 4 and 2 at a time: of the longest that is 10). The 200
+ * updates before them are on shorter ones. The curve is kept: bench/results/million_step_cpu_amd_epyc.svg and .json.
  */
 
 import { type Device, DeviceError, openDevice } from "@cervid/cervid";

@@ -67,7 +67,6 @@ Deno.test("digits: curves in four forms, and a training that goes on from its ch
     let records = 0;
     for (let at = 0; at < events.length; records++) at += 16 + Number(view.getBigUint64(at, true));
     assertEquals(records, 3);
-
     const checkpoint = `${folder}/new/checkpoint.safetensors`;
     // The schedule of two epochs, of which the first is made by another process.
     await runJson("digits.ts", ...small, "--epochs", "2", "--checkpoint", checkpoint);
