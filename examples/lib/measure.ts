@@ -85,9 +85,10 @@ export async function measureMethod(
   maxSweeps: number,
   bar: ProgressBar,
   reference?: HostArray,
+  others: Pick<SolveOptions, "guess"> = {},
 ): Promise<Measurement> {
   const method = nameOf(asked);
-  const options = { method: asked, maxSweeps, onFailure: "return", device } as const;
+  const options = { ...others, method: asked, maxSweeps, onFailure: "return", device } as const;
   (await solve(step, warmUp, { ...options, maxSweeps: Math.min(maxSweeps, WARM_UP_SWEEPS) })).dispose();
   const progress = method === "sequential" ? {} : { onProgress: bar.follow(method, Math.min(time, maxSweeps)) };
   const times: number[] = [];

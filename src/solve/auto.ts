@@ -82,7 +82,7 @@ export function chooseMethod(
     const refuse = (why: string): Option => ({ name, what, cost: Infinity, verdict: why });
     if (failed > 0) return refuse(`sweeps were tried, and ${failed} were not enough`);
     // T sweeps always are.
-    if (!affine && Math.min(sweeps, time) > allowed) return refuse(`${what} would be more than the ${allowed} allowed`);
+    if (Math.min(sweeps, time) > allowed) return refuse(`${what} would be more than the ${allowed} allowed`);
     return option(name, what, sweepsCost(costs, work(sweep), sweeps));
   };
   const options = [
@@ -90,7 +90,9 @@ export function chooseMethod(
     parallel("deer", 4 * step + products, newton, SWEEP_LIMITS.newton, "of Newton's method"),
   ];
   if (dense) {
-    const linear = Math.ceil(newton * EXPECTED_SWEEPS.linear / EXPECTED_SWEEPS.newton);
+    const linear = affine
+      ? EXPECTED_SWEEPS.linear
+      : Math.ceil(newton * EXPECTED_SWEEPS.linear / EXPECTED_SWEEPS.newton);
     options.push(parallel("quasi-deer", 2 * step + 8 * state, linear, SWEEP_LIMITS.linear, "with the diagonal"));
   }
   options.sort((a, b) => a.cost - b.cost);

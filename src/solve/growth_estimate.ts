@@ -115,8 +115,7 @@ export async function estimateGrowth(
   const grown = runProgram(engine, job);
   const last = rowAt(engine, grown, length - 1, batch * chunks, length, growth.state);
   for (const memory of new Set([packed, rows, start, from, grown])) engine.free(memory);
-  const ends = await engine.read(last);
-  engine.free(last);
+  const ends = await engine.read(last).finally(() => engine.free(last));
   const slopes = each((b) =>
     Array.from({ length: vectors }, (_, k) => {
       let sum = 0;
