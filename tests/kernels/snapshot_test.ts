@@ -10,6 +10,8 @@ import type { Kernel } from "../../kernels/kernel.ts";
 import { emitMap } from "../../kernels/map.ts";
 import { lanesKernel } from "../../kernels/scan_lanes.ts";
 import { emitOperatorScan } from "../../kernels/operator_scan.ts";
+import { trustRestore, trustSums, trustWeigh } from "../../kernels/trust_rule.ts";
+import { trustApply, trustReduce, trustSpine } from "../../kernels/trust_scan.ts";
 import { emitVerdict } from "../../kernels/verdict.ts";
 
 const shape = { state: 2, input: 1, hoisted: 3 };
@@ -91,6 +93,15 @@ const KERNELS: readonly Kernel[] = [
     phase: "apply",
     start: "aggregates",
   }),
+  trustReduce({ size: 1, layout: "contiguous", adaptive: true }),
+  trustApply({ size: 2, layout: "strided", adaptive: true }, true),
+  trustSpine({ size: 2, layout: "strided", adaptive: true }),
+  trustReduce({ size: 5, layout: "contiguous", adaptive: false }),
+  trustApply({ size: 5, layout: "contiguous", adaptive: true }, false),
+  trustSpine({ size: 5, layout: "contiguous", adaptive: false }),
+  trustSums(5),
+  trustRestore(5),
+  trustWeigh({ beyond: 2, change: 10, least: 1e-20, most: 1e6 }),
 ];
 
 for (const { name, code: text, bindings } of KERNELS) {

@@ -1,6 +1,7 @@
 /** The kernels of solves: every form that a sweep takes, of cells and of steps of the user's own. Runs in pages too. */
 
 import type { Kernel } from "../../kernels/kernel.ts";
+import { MOST_TRUST } from "../../kernels/trust_scan.ts";
 import { defineStep, elman, gru, lem, lstm, type Method, type Step } from "../../mod.ts";
 import { solveKernels } from "../../src/engine/webgpu/warm.ts";
 import { transitionOf } from "../../src/solve/methods.ts";
@@ -45,13 +46,17 @@ const METHODS: readonly (Method & { readonly name: Exclude<Method["name"], "auto
   { name: "quasi-deer", clip: 0.5 },
   { name: "block-deer" },
   { name: "deer", scale: 0.25 },
+  { name: "elk" },
+  { name: "elk", damping: 1 },
+  { name: "quasi-elk" },
+  { name: "quasi-elk", damping: 1 },
 ];
 
 /** Each once. */
 export const SOLVER_KERNELS: readonly Kernel[] = [
   ...new Map(
     STEPS.flatMap((step) =>
-      METHODS.flatMap((method) =>
+      METHODS.filter(({ name }) => name !== "elk" || step.state <= MOST_TRUST).flatMap((method) =>
         [10, 5000].flatMap((time) => {
           const program = programOf(step);
           return solveKernels(program, transitionOf(program, method), 2, time);

@@ -4,11 +4,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { evaluateTurns } from "../../kernels/evaluate.ts";
 import { MAX_TURNS } from "../../kernels/kernel.ts";
+import { MOST_PARTS, SUM_LANES } from "../../kernels/trust_rule.ts";
+import { FIXED_TURNS, MOST_TRUST, trustTurns } from "../../kernels/trust_scan.ts";
 import { defineStep, elman, gru, lem, lstm, type MethodName, openDevice, solve, type Step } from "../../mod.ts";
 import { engineOf } from "../../src/device.ts";
 import { planChunks } from "../../src/engine/webgpu/dense_plan.ts";
 import { planScan } from "../../src/engine/webgpu/scan_plan.ts";
 import { type StepPlan, stepPlan } from "../../src/engine/webgpu/step_plan.ts";
+import { trustChunkRows, trustClimb } from "../../src/engine/webgpu/trust_plan.ts";
 import { transitionOf } from "../../src/solve/methods.ts";
 import { programOf } from "../../src/step.ts";
 import * as ops from "../../src/trace/ops.ts";
@@ -35,7 +38,13 @@ const STEPS: readonly (readonly [string, Step])[] = [
   ...[1, 40].map((hidden) => [`elman ${hidden}`, elman({ input: 2, hidden })] as const),
   ...[1, 9].map((state) => [`leaky ${state}`, leaky(state)] as const),
 ];
-const METHODS = ["sequential", "deer", "quasi-deer", "block-deer", "jacobi"] as const satisfies readonly MethodName[];
+const METHODS = [
+  ...["sequential", "deer", "quasi-deer", "block-deer", "jacobi", "elk", "quasi-elk"] as const,
+] satisfies readonly MethodName[];
+
+/** A block of ELK must fit into a workgroup. */
+const methodsOf = ({ state }: Step): typeof METHODS =>
+  METHODS.filter((method) => method !== "elk" || state <= MOST_TRUST);
 
 const planOf = (step: Step, method: (typeof METHODS)[number]): StepPlan =>
   stepPlan(programOf(step), transitionOf(programOf(step), { name: method }));
@@ -44,7 +53,7 @@ const planOf = (step: Step, method: (typeof METHODS)[number]): StepPlan =>
 function planned(step: Step, plan: StepPlan, batch: number, rows: number): Map<string, number> {
   const turns = new Map<string, number>();
   const { form } = plan;
-  const evaluations = [plan.shared, plan.hoisting, plan.value, form.kind === "sparse" ? form.evaluation : null];
+  const evaluations = [plan.shared, plan.hoisting, plan.value, "evaluation" in form ? form.evaluation : null];
   for (const one of evaluations) if (one !== null) turns.set(one.kernel.name, evaluateTurns(one.spec) + 1);
   if (form.kind === "fold") {
     const { row, fixed } = form.fold.turns;
@@ -54,6 +63,18 @@ function planned(step: Step, plan: StepPlan, batch: number, rows: number): Map<s
     const most = planChunks(dense, batch, rows, step.state) * dense.turns.row + dense.turns.fixed;
     for (const { kernel } of [dense.reduce, dense.single, dense.apply]) turns.set(kernel.name, most);
     turns.set("scan-", MAX_TURNS);
+  } else if (form.kind === "trust") {
+    const { reduce, spine, single, apply, adaptive, spec } = form.trust;
+    const each = trustTurns(spec);
+    const wide = trustChunkRows(form.trust, batch, rows, step.state);
+    for (const { name } of [reduce, single, apply]) turns.set(name, wide * each.row + FIXED_TURNS);
+    turns.set(spine.name, Math.min(Math.ceil(rows / wide), trustClimb(form.trust)) * each.chunk + FIXED_TURNS);
+    // A part has at least this many elements for each of its lanes, and a tree of 8.
+    turns.set(
+      adaptive!.sums.name,
+      Math.max(17, Math.ceil(Math.ceil(rows / MOST_PARTS) * step.state / SUM_LANES) + 1) + 9,
+    );
+    turns.set(adaptive!.weigh.name, MOST_PARTS + 1);
   } else {
     const { matrix, size } = form;
     turns.set("scan-", planScan({ batch, time: rows, units: step.state / size, size, matrix }).turns);
@@ -71,7 +92,7 @@ testOnGpu("turns: no kernel makes more than its plan says", async () => {
     const xs = host(numbers(batch * time * step.input, 1, 3), [batch, time, step.input]);
     const params = step.init(device, { seed: 5 });
     const bounds = new Map<string, number>();
-    for (const method of METHODS) {
+    for (const method of methodsOf(step)) {
       using _ = await solve(step, { params, xs }, { method, onFailure: "return", maxSweeps: 3 });
       const plan = planned(step, planOf(step, method), batch, time);
       for (const [kernel, turns] of plan) bounds.set(kernel, Math.max(turns, bounds.get(kernel) ?? 0));
@@ -85,7 +106,9 @@ testOnGpu("turns: no kernel makes more than its plan says", async () => {
       if (turns > 0) seen.add(kernel.replace(name.split(" ")[0]!, "").replace(/\d+/g, "").trim());
     }
   }
-  for (const kernel of ["sequential", "dense update reduce", "dense update apply", "dense update", "hoist", "value"]) {
+  const forms = ["reduce", "spine", "apply"].map((phase) => `trust ${phase}  contiguous adaptive`);
+  const dense = ["dense update reduce", "dense update apply", "dense update"];
+  for (const kernel of ["sequential", ...dense, "hoist", "value", ...forms, "trust sums", "trust weigh"]) {
     assert(seen.has(kernel), `${kernel} was not counted: ${[...seen]}`);
   }
 });
@@ -121,7 +144,7 @@ testOnGpu("turns: no kernel of a map makes more than its plan says", async () =>
 
 Deno.test("turns: no plan exceeds the bound, up to T = 10^7 and B = 10^5", () => {
   for (const [name, step] of STEPS) {
-    for (const method of METHODS) {
+    for (const method of methodsOf(step)) {
       for (
         const [batch, rows] of [[1, 1], [1, 1000], [3, 10 ** 5], [1, 10 ** 7], [10 ** 5, 100], [4096, 4096]] as const
       ) {

@@ -13,6 +13,8 @@ const METHODS: readonly MethodName[] = [
   "quasi-deer",
   "block-deer",
   "deer",
+  "quasi-elk",
+  "elk",
 ];
 
 const scalar = defineStep({

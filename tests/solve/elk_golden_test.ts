@@ -1,12 +1,8 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
-import { DeviceError, elk, type Method, quasiElk, solve } from "../../mod.ts";
+import { assert, assertEquals } from "@std/assert";
+import { elk, type Method, quasiElk, solve } from "../../mod.ts";
 import { assertClose, read } from "./arrays.ts";
 import { MACHINES, someOf, testOn } from "./machines.ts";
 import { CASES, columnsOf, problemOf } from "./problems.ts";
-
-/** Where there is a trust region. */
-const ON_CPU = MACHINES.filter(({ rounding }) => rounding === 0);
-const ELSEWHERE = MACHINES.filter(({ rounding }) => rounding !== 0);
 
 const METHODS: readonly Method[] = [
   elk(),
@@ -23,7 +19,7 @@ const SMOOTHERS: readonly Method[] = [
 
 for (const [i, given] of CASES.entries()) {
   const { name, step, time, expected } = given;
-  testOn(ON_CPU, `${name}: ELK gives the answer of others`, async (device, machine) => {
+  testOn(MACHINES, `${name}: ELK gives the answer of others`, async (device, machine) => {
     const { dtype, epsilon, rounding } = machine;
     const methods = rounding === 0 ? [...METHODS, ...SMOOTHERS] : someOf(machine, METHODS, 3, i);
     for (const method of methods) {
@@ -42,7 +38,7 @@ for (const [i, given] of CASES.entries()) {
 }
 
 testOn(
-  ON_CPU,
+  MACHINES,
   "ELK needs hardly more sweeps than what it stabilises, where that is not needed",
   async (device, machine) => {
     for (const [i, given] of CASES.entries()) {
@@ -57,11 +53,3 @@ testOn(
     }
   },
 );
-
-testOn(ELSEWHERE, "ELK says where it cannot run, and what can", async (device) => {
-  const [given] = CASES;
-  for (const method of ["elk", "quasi-elk"] as const) {
-    const call = (): ReturnType<typeof solve> => solve(given!.step, problemOf(given!), { device, method });
-    await assertRejects(call, DeviceError, "ELK needs the CPU engine; use deer or quasi-deer");
-  }
-});

@@ -40,7 +40,7 @@ async function oneSweep(device: Device, given: SolveCase, method: Method, guess:
 }
 
 for (const [i, given] of LOOP_CASES.entries()) {
-  testOn(ON_CPU, `${given.name}: a sweep of ELK is a Kalman filter's`, async (device, machine) => {
+  testOn(MACHINES, `${given.name}: a sweep of ELK is a Kalman filter's`, async (device, machine) => {
     const short = cut(given, 12);
     const guess = host(numbers(short.h0.shape[0]! * 12 * given.step.state, 0.7, 5), [
       short.h0.shape[0]!,
@@ -151,7 +151,7 @@ testOn(
   },
 );
 
-testOn(ON_CPU, "without damping it is deer, and quasi-deer, bit for bit", async (device) => {
+testOn(MACHINES, "without damping it is deer, and quasi-deer, bit for bit", async (device) => {
   for (const given of LOOP_CASES) {
     for (const [damped, plain] of [[elk({ damping: 0 }), deer()], [quasiElk({ damping: 0 }), quasiDeer()]] as const) {
       using a = await solve(given.step, problemOf(given), { device, method: damped });
@@ -163,7 +163,7 @@ testOn(ON_CPU, "without damping it is deer, and quasi-deer, bit for bit", async 
   }
 });
 
-testOn(ON_CPU, "a tiny damping is none, to rounding", async (device, machine) => {
+testOn(MACHINES, "a tiny damping is none, to rounding", async (device, machine) => {
   for (const given of someOf(machine, LOOP_CASES, 3, 0)) {
     const short = cut(given, 10);
     const guess = host(numbers(short.h0.shape[0]! * 10 * given.step.state, 0.7, 5), [
@@ -181,7 +181,7 @@ testOn(ON_CPU, "a tiny damping is none, to rounding", async (device, machine) =>
   }
 });
 
-testOn(ON_CPU, "a large damping keeps the iterate, and is not taken for convergence", async (device, machine) => {
+testOn(MACHINES, "a large damping keeps the iterate, and is not taken for convergence", async (device, machine) => {
   for (const given of someOf(machine, LOOP_CASES, 3, 1)) {
     const { state } = given.step;
     const batch = given.h0.shape[0]!;

@@ -84,7 +84,7 @@ testOn(ON_CPU, "a hopeless damping fails with the cure, and what it says of conv
   }
 });
 
-testOn(ON_CPU, "the network that broke DEER: ELK solves it", async (device, { rounding }) => {
+testOn(MACHINES, "the network that broke DEER: ELK solves it", async (device, { rounding }) => {
   const { xs, xs_sample0: _, h_sample0: __, ...params } = goldenTensors("whale_gru_layer4") as Record<
     string,
     HostTensor

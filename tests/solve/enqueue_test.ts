@@ -5,7 +5,7 @@ import { watchMemory } from "./memory.ts";
 import { MACHINES, someOf, testOn } from "./machines.ts";
 import { LOOP_CASES, problemOf, TORCH_CASES } from "./problems.ts";
 
-const METHODS = ["auto", "sequential", "jacobi", "quasi-deer", "block-deer", "deer"] as const;
+const METHODS = ["auto", "sequential", "jacobi", "quasi-deer", "block-deer", "deer", "quasi-elk", "elk"] as const;
 
 testOn(MACHINES, "enqueueSolve gives what solve gives: bits, result and statistics", async (device, machine) => {
   for (const [i, given] of [...LOOP_CASES, TORCH_CASES[0]!].entries()) {

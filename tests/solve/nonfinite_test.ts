@@ -15,7 +15,16 @@ import { assertClose, assertSame, host, numbers, read, rowOf } from "./arrays.ts
 import { watchMemory } from "./memory.ts";
 import { MACHINES, testOn } from "./machines.ts";
 
-const METHODS: readonly MethodName[] = ["sequential", "jacobi", "picard", "quasi-deer", "block-deer", "deer"];
+const METHODS: readonly MethodName[] = [
+  "sequential",
+  "jacobi",
+  "picard",
+  "quasi-deer",
+  "block-deer",
+  "deer",
+  "quasi-elk",
+  "elk",
+];
 const TIME = 12;
 
 const step = defineStep({

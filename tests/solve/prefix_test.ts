@@ -167,7 +167,7 @@ testOn(MACHINES, "windows change nothing but rounding", async (device, machine) 
   const { dtype, epsilon } = machine;
   for (const [i, given] of CASES.entries()) {
     const { name, step, time } = given;
-    for (const method of ["sequential", "quasi-deer", "deer"] as const) {
+    for (const method of ["sequential", "quasi-deer", "deer", "quasi-elk", "elk"] as const) {
       using whole = await solve(step, problemOf(given), { device, method, maxSweeps: time });
       const expected = await read(whole.ys);
       for (const window of someOf(machine, [1, 7, time - 1, time, time + 5], 3, i)) {

@@ -77,7 +77,7 @@ testOn(MACHINES, "a long solve gives the event loop its turns, so that a timer c
 
 testOn(MACHINES, "onProgress is called after every sweep, in order, with the residual", async (device) => {
   for (const given of LOOP_CASES) {
-    for (const method of ["sequential", "quasi-deer", "deer"] as const) {
+    for (const method of ["sequential", "quasi-deer", "deer", "quasi-elk", "elk"] as const) {
       const seen: SolveProgress[] = [];
       const onProgress = (progress: SolveProgress): void => void seen.push(progress);
       using solution = await solve(given.step, problemOf(given), { device, method, onProgress });
@@ -144,7 +144,7 @@ testOn(MACHINES, "an onProgress that throws ends the solve with its error, and f
 testOn(MACHINES, "a solve holds its answer and nothing else", async (device) => {
   const ledger = watchMemory(device);
   const given = LOOP_CASES.find(({ name }) => name === "network")!;
-  for (const method of ["sequential", "quasi-deer", "deer"] as const) {
+  for (const method of ["sequential", "quasi-deer", "deer", "quasi-elk", "elk"] as const) {
     const options = { device, method, keepIterates: true, errorBound: true, guess: given.expected } as const;
     const solution = await solve(given.step, problemOf(given), options);
     assertEquals(ledger.held(), ['iterates of "network"', 'yT of "network"', 'ys of "network"'], method);

@@ -18,7 +18,9 @@ import { LOOP_CASES, problemOf } from "./problems.ts";
 
 // WebGPU beside the CPU engine where both must say the same, and at lengths that no table reaches.
 
-const METHODS: readonly MethodName[] = ["sequential", "jacobi", "picard", "quasi-deer", "block-deer", "deer"];
+const METHODS: readonly MethodName[] = [
+  ...["sequential", "jacobi", "picard", "quasi-deer", "block-deer", "deer", "quasi-elk", "elk"] as const,
+];
 const EPSILON = 2 ** -23;
 
 const openBoth = async (): Promise<[gpu: Device, cpu: Device]> => [
@@ -122,12 +124,14 @@ testOnGpu("a solve that fails says the same as on the CPU: result, counts, place
       assertEquals(actual, expected, `${given[0].name} by ${method}`);
       // A place that is not finite is found when all before it repeat bit for bit: roundings decide when, sweep t + 1 at last.
       const length = actual.missing.length / sweeps.length;
+      // Of a window's guess f0 row 0 is exact; the CPU goes on with an undamped row behind it, WebGPU does so a sweep later.
+      const spare = method.endsWith("elk") ? Math.ceil(length / given[0].state / given[2]) : 1;
       for (const [b, count] of sweeps.entries()) {
         const first = actual.missing.indexOf(true, b * length) - b * length;
         const steps = 1 + Math.floor(first / given[0].state);
         const most = actual.result === "nonfinite" && !actual.converged[b]
           ? Math.max(steps, wanted[b]!)
-          : wanted[b]! + 1;
+          : wanted[b]! + spare;
         assert(count <= most, `${given[0].name} by ${method}: ${sweeps} sweeps, on the CPU ${wanted}`);
       }
     }

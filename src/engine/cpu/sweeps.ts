@@ -117,8 +117,10 @@ export class CpuRun implements SweepRun {
     sequence.exact = report.exact;
     if (memory !== null && !weigh(sequence.trust, report, report.worst, { whole, floor: rule.floor })) {
       memory.restore(sequence.sweeps - 1, range.guess, ys, range.out, sequence.exact, length);
+      // It says nothing about convergence.
+      judge(rule, sequence.history, Infinity, 1, length - report.exact);
       if (sequence.exact >= length) sequence.status = "converged";
-      return report.worst;
+      return Infinity;
     }
     const solved = judge(rule, sequence.history, report.worst, report.resets, length - report.exact);
     if (sequence.history.settled && report.lost >= 0) return this.#fail(sequence, report.lost);

@@ -1,5 +1,3 @@
-import { MAX_TURNS } from "../../../kernels/kernel.ts";
-import { packInfo } from "../../../kernels/traced.ts";
 import type { SweepJob } from "../engine.ts";
 import type { DensePlan } from "./dense_plan.ts";
 import { DenseScan } from "./dense_scan.ts";
@@ -8,12 +6,14 @@ import { bufferOf, floatsIn, WORD_BYTES } from "./memory.ts";
 import { AffineScan } from "./scan.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { evaluationDispatches, STORAGE_GROUPS } from "./evaluation_dispatch.ts";
+import { type Fold, foldDispatches } from "./fold_dispatch.ts";
 import { recordMatmul } from "./products.ts";
-import type { Fold, PlanSink, StepPlan, SweepForm } from "./step_plan.ts";
+import type { PlanSink, StepPlan, SweepForm } from "./step_plan.ts";
+import { TrustScan } from "./trust_scan.ts";
 import type { Recorded, WindowBuffers } from "./window.ts";
 
 /** What a pass takes of a job. */
-export type PassJob = Pick<SweepJob, "params" | "batch" | "window" | "rule" | "program">;
+export type PassJob = Pick<SweepJob, "params" | "batch" | "window" | "rule" | "program" | "transition">;
 
 type Allocate = (words: number, label: string) => Region;
 
@@ -37,6 +37,7 @@ export class Pass {
   readonly #carry: Region | null;
   #scan: AffineScan | undefined;
   #dense: DenseScan | undefined;
+  #trust: TrustScan | undefined;
   /** Rows of the window that scan and maps were made for. */
   #scanned = 0;
   #start = 0;
@@ -61,7 +62,7 @@ export class Pass {
     this.#pack = allocate(Math.max(1, pack.words), "parameters and constants");
     this.#hoisted = stages.hoistedSize === 0 ? this.#pack : allocate(rows * stages.hoistedSize, "hoisted values");
     this.#projected = plan.projection && allocate(rows * plan.projection.columns, "products with the inputs");
-    const evaluations = [plan.shared, plan.hoisting, plan.value, form.kind === "sparse" ? form.evaluation : null];
+    const evaluations = [plan.shared, plan.hoisting, plan.value, evaluationOf(form)];
     const scratch = new Map<Evaluation, Region>();
     for (const evaluation of evaluations) {
       if (evaluation?.spec.tile?.scratch !== "storage") continue;
@@ -70,8 +71,12 @@ export class Pass {
     this.#scratch = scratch;
     // Bindings begin at multiples of 256 bytes.
     this.#second = 64 * Math.ceil(rows * state / 64);
-    if (form.kind === "sparse") {
-      const entries = form.matrix === "full" ? rows * state * form.size : 0;
+    if (form.kind === "sparse" || form.kind === "trust") {
+      const entries = form.kind === "trust"
+        ? rows * state * form.trust.spec.size
+        : form.matrix === "full"
+        ? rows * state * form.size
+        : 0;
       this.#values = allocate(this.#second + entries, "values of f and entries of G");
     } else if (form.kind === "dense") this.#values = null;
     else {
@@ -99,6 +104,8 @@ export class Pass {
       ? this.#foldDispatches(form.fold)
       : form.kind === "dense"
       ? this.#denseDispatches(form.dense)
+      : form.kind === "trust"
+      ? this.#trustDispatches(form)
       : this.#sparseDispatches(form);
   }
 
@@ -127,7 +134,8 @@ export class Pass {
   dispose(): void {
     this.#scan?.dispose();
     this.#dense?.dispose();
-    this.#scan = this.#dense = undefined;
+    this.#trust?.dispose();
+    this.#scan = this.#dense = this.#trust = undefined;
   }
 
   #run(dispatches: readonly Recorded[]): void {
@@ -203,6 +211,15 @@ export class Pass {
     return [...this.#evaluation(form.evaluation, values, start), ...scan.dispatches];
   }
 
+  #trustDispatches({ evaluation, trust }: Extract<SweepForm, { kind: "trust" }>): Recorded[] {
+    const { ys, guess, status, start } = this.#buffers;
+    const scan = this.#trust ??= new TrustScan(this.#machine, trust, this.#job, this.#length);
+    scan.enter();
+    const values = this.#values!;
+    const arrays = { values, second: this.#second, ys, guess: guess!, status };
+    return [...this.#evaluation(evaluation, values, start), ...scan.dispatches(arrays)];
+  }
+
   #denseDispatches(dense: DensePlan): Recorded[] {
     const { batch, rule: { atol, rtol }, program: { state } } = this.#job;
     const rows = this.#length;
@@ -213,26 +230,15 @@ export class Pass {
     return scan.dispatches({ t0: this.#start, atol, rtol }, traced, arrays);
   }
 
-  #foldDispatches({ kernel, turns }: Fold): Recorded[] {
-    const { batch, rule: { atol, rtol } } = this.#job;
-    const rows = this.#length;
-    const most = Math.max(1, Math.floor((MAX_TURNS - turns.fixed) / turns.row));
-    const dispatches: Recorded[] = [];
-    for (let first = 0; first < rows; first += most) {
-      const info = { batch, rows, t0: this.#start, first, count: most, atol, rtol, carried: this.#start > 0 };
-      const group = this.#machine.bind(kernel, [
-        this.#machine.uniform(packInfo(info)),
-        this.#pack,
-        this.#hoisted,
-        this.#buffers.xs ?? this.#pack,
-        this.#buffers.start,
-        this.#buffers.ys,
-        this.#buffers.status,
-        this.#buffers.guess ?? this.#pack,
-        this.#values!,
-      ]);
-      dispatches.push({ kernel, group, count: batch });
-    }
-    return dispatches;
+  #foldDispatches(fold: Fold): Recorded[] {
+    const { xs, start, ys, status, guess } = this.#buffers;
+    const pack = this.#pack;
+    const regions = [pack, this.#hoisted, xs ?? pack, start, ys, status, guess ?? pack, this.#values!];
+    return foldDispatches(this.#machine, fold, this.#job, { rows: this.#length, t0: this.#start }, regions);
   }
+}
+
+/** The evaluation of a form that has one of its own. */
+function evaluationOf(form: SweepForm): Evaluation | null {
+  return form.kind === "sparse" || form.kind === "trust" ? form.evaluation : null;
 }

@@ -1,28 +1,22 @@
 import type { Store } from "../../../kernels/evaluate.ts";
 import { emitFold, type FoldSink, foldTurns } from "../../../kernels/fold.ts";
 import { denseTileWords } from "../../../kernels/dense_tile.ts";
-import type { Kernel } from "../../../kernels/kernel.ts";
 import type { RowShape } from "../../../kernels/traced.ts";
 import type { Node } from "../../trace/graph.ts";
 import { memory, type Place, read } from "../../trace/places.ts";
 import type { StepProgram } from "../../trace/program.ts";
 import { hoist, type Slot, type Stages } from "../../trace/stages.ts";
 import { absoluteAction, type Transition, transitionAction } from "../../trace/transition.ts";
-import { type TransitionEntries, transitionEntries } from "../../trace/transition_entries.ts";
+import { nodesOfEntries, type TransitionEntries, transitionEntries } from "../../trace/transition_entries.ts";
 import { type DensePlan, planChannels, planDense } from "./dense_plan.ts";
+import type { Fold } from "./fold_dispatch.ts";
 import { evaluate, type Evaluation, findProjection, type Projection, WORKGROUP_WORDS } from "./evaluation.ts";
+import type { TrustSpec } from "../../../kernels/trust.ts";
+import { entryText, planTrust, trustEntries, trustKey, type TrustPlan } from "./trust_plan.ts";
 import { ParameterPack, planTile, type PrintRequest, printTile, widestOf } from "./traced.ts";
 
 /** Fewer states than a sector of memory holds words are not read together. */
 const LEAST_CHANNELS = 8;
-
-/** A fold, and how many rows one dispatch may take. */
-export interface Fold {
-  readonly kernel: Kernel;
-  readonly turns: { readonly row: number; readonly fixed: number };
-  readonly scratchWords: number;
-  readonly inStorage: boolean;
-}
 
 /** How a sweep runs. */
 export type SweepForm =
@@ -36,7 +30,9 @@ export type SweepForm =
     readonly matrix: "zero" | "identity" | "full";
     readonly size: number;
     readonly layout: "contiguous" | "strided";
-  };
+  }
+  /** f and the entries of blocks to memory, then a Kalman filter over it. */
+  | { readonly kind: "trust"; readonly evaluation: Evaluation; readonly trust: TrustPlan };
 
 /** All that the engine knows of a step with one transition. */
 export interface StepPlan {
@@ -60,7 +56,7 @@ const cache = new WeakMap<StepProgram, Map<string, StepPlan>>();
 export function stepPlan(program: StepProgram, transition: Transition, sink: PlanSink = "update"): StepPlan {
   let known = cache.get(program);
   if (known === undefined) cache.set(program, known = new Map());
-  const key = JSON.stringify([transition, String(transition.clip), sink]);
+  const key = JSON.stringify([{ ...transition, trust: trustKey(transition) }, String(transition.clip), sink]);
   let plan = known.get(key);
   if (plan === undefined) known.set(key, plan = makePlan(program, transition, sink));
   return plan;
@@ -74,24 +70,6 @@ export function errorTransition({ structure }: StepProgram): Transition {
     : { kind: structure.kind, ...exact };
 }
 
-/** The nodes that entries are made of. */
-export function entryNodes(entries: TransitionEntries): Node[] {
-  switch (entries.kind) {
-    case "zero":
-    case "identity":
-      return [];
-    case "blocks":
-      return [entries.planes];
-    case "columns":
-      return [entries.transposed];
-    case "terms":
-      return entries.terms.flatMap((term) => {
-        if (term.kind === "diagonal") return [term.values];
-        return term.kind === "outer" ? [term.left, term.right] : [term.left, term.view.matrix, term.right];
-      });
-  }
-}
-
 /** What a plan has whatever its form, and the request that its form is printed by. */
 interface Outline extends Omit<StepPlan, "form"> {
   readonly request: Omit<PrintRequest, "given">;
@@ -101,11 +79,18 @@ interface Outline extends Omit<StepPlan, "form"> {
 function makePlan(program: StepProgram, transition: Transition, sink: PlanSink): StepPlan {
   const { output, name, state } = program;
   const sequential = transition.kind === "sequential";
+  if (transition.trust !== undefined) {
+    const { entries, spec } = trustEntries(program, transition);
+    const { request, shape, ...plan } = outline(program, [output, ...nodesOfEntries(entries)]);
+    const whole = { ...request, given: 1 } as const;
+    const evaluation = trustEvaluation(whole, `${name} ${transition.kind} elk`, shape, entries, spec);
+    return { ...plan, form: { kind: "trust", evaluation, trust: planTrust(spec, state) } };
+  }
   const entries = transitionEntries(program, transition, sink === "absolute");
   const label = `${name} ${sequential ? "sequential" : `${transition.kind} ${sink}`}`;
   const dense = entries.kind === "terms" || entries.kind === "columns" ? entries : null;
   if (!sequential && (dense === null || denseTileWords(state) < WORKGROUP_WORDS)) {
-    const { request, shape, ...plan } = outline(program, [output, ...entryNodes(entries)]);
+    const { request, shape, ...plan } = outline(program, [output, ...nodesOfEntries(entries)]);
     const whole = { ...request, given: 1 } as const;
     if (entries.kind === "blocks" && entries.size === 1 && state >= LEAST_CHANNELS) {
       const channels = planChannels(whole, entries.planes, { name: label, shape, sink });
@@ -174,7 +159,7 @@ function sparseForm(
   shape: RowShape,
   entries: TransitionEntries,
   sink: PlanSink,
-): SweepForm {
+): Extract<SweepForm, { kind: "sparse" }> {
   const { program: { output, state } } = request;
   const size = entries.kind === "blocks" ? entries.size : 1;
   const units = state / size;
@@ -190,6 +175,23 @@ function sparseForm(
   const layout = entries.kind === "blocks" ? entries.layout : "contiguous";
   const matrix = entries.kind === "blocks" ? "full" : entries.kind === "identity" ? "identity" : "zero";
   return { kind: "sparse", evaluation, matrix, size, layout };
+}
+
+function trustEvaluation(
+  request: PrintRequest,
+  name: string,
+  shape: RowShape,
+  entries: ReturnType<typeof trustEntries>["entries"],
+  spec: TrustSpec,
+): Evaluation {
+  if (entries.kind === "blocks") return sparseForm(request, name, shape, entries, "update").evaluation;
+  const { program: { output, state } } = request;
+  const width = state * spec.size;
+  const stores = (places: ReadonlyMap<Node, Place>): Store[] => [
+    { count: state, width: state, offset: "0u", index: "i", text: read(places.get(output)!, "i") },
+    { count: width, width, offset: "P.second", index: "i", text: entryText(entries, spec, state, places) },
+  ];
+  return evaluate(request, { name, shape, previous: "iterate", skip: true, stores });
 }
 
 function foldForm(

@@ -7,6 +7,7 @@ import { denseSpine, planChunks } from "./dense_plan.ts";
 import { scanForm } from "./scan_forms.ts";
 import { planScan } from "./scan_plan.ts";
 import { type StepPlan, stepPlan } from "./step_plan.ts";
+import { trustChunkRows } from "./trust_plan.ts";
 import type { Transition } from "../../trace/transition.ts";
 
 /** Kernels that every solve uses. */
@@ -32,6 +33,13 @@ function sweepKernels({ form }: StepPlan, state: number, batch: number, time: nu
     const spine = denseSpine(state / dense.units);
     const climbs = [spine.reduceSpine(), spine.applySpine("aggregates"), spine.applySpine("zeros")];
     return [dense.reduce.kernel, dense.apply.kernel, ...climbs.map(({ kernel }) => kernel)];
+  }
+  if (form.kind === "trust") {
+    const { trust, evaluation } = form;
+    const { reduce, spine, single, apply, adaptive } = trust;
+    const judges = adaptive === null ? [] : Object.values(adaptive);
+    const chunked = trustChunkRows(trust, batch, time, state) < time;
+    return [evaluation.kernel, ...judges, ...(chunked ? [reduce, spine, apply] : [single])];
   }
   const { matrix, size, layout, evaluation } = form;
   const elements: ScanElements = { sink: "update", matrix, size, layout, reverse: false };

@@ -1,4 +1,3 @@
-import { DeviceError } from "../../core/errors.ts";
 import type { Kernel } from "../../../kernels/kernel.ts";
 import type { SweepJob } from "../engine.ts";
 import { recordCopy } from "./arrays.ts";
@@ -35,20 +34,19 @@ export function affordableRows(
   machine: Machine,
   { program, transition, batch, time }: Pick<SweepJob, "program" | "transition" | "batch" | "time">,
 ): number {
-  if (transition.trust !== undefined) {
-    throw new DeviceError(
-      `Cannot solve "${program.name}" on this device: ELK needs the CPU engine; use deer or quasi-deer`,
-    );
-  }
   const { stages, form, projection } = stepPlan(program, transition);
   const { state, input } = program;
   // f, and behind it the entries of G at a multiple of 256 bytes.
-  const values = form.kind === "sparse" ? state * (form.matrix === "full" ? 1 + form.size : 1) : 0;
+  const trust = form.kind === "trust" ? form.trust.spec : null;
+  const blocks = form.kind === "sparse" && form.matrix === "full" ? form.size : trust?.size ?? 0;
+  const values = form.kind === "sparse" || form.kind === "trust" ? state * (1 + blocks) : 0;
+  // Predictions, and two iterates.
+  const kept = trust?.adaptive === true ? 3 * state : 0;
   const projected = projection?.columns ?? 0;
-  const arrays = [state, input, stages.hoistedSize, values, projected];
+  const arrays = [state, input, stages.hoistedSize, values, projected, kept];
   const bytesOf = (words: number): number => Math.max(1, batch * words * WORD_BYTES);
-  const bound = Math.floor((machine.limits.bindingBytes - 256) / bytesOf(Math.max(...arrays)));
-  const total = 2 * state + input + stages.hoistedSize + values + projected;
+  const bound = Math.floor((machine.limits.bindingBytes - 1024) / bytesOf(Math.max(...arrays)));
+  const total = 2 * state + input + stages.hoistedSize + values + projected + kept;
   const rows = Math.min(bound, Math.floor(WORKING_BYTES / bytesOf(total)));
   return Math.max(1, Math.min(time, rows));
 }
