@@ -13,7 +13,7 @@ export function readFlags<const Flags extends NonNullable<ParseArgsConfig["optio
   flags: Flags,
 ): ReturnType<typeof parseArgs<{ options: Flags; strict: true }>>["values"] {
   try {
-    return parseArgs({ args: [...args], options: flags, strict: true }).values;
+    return parseArgs({ args: joinNumbers(args, flags), options: flags, strict: true }).values;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     // "Option '--seed <value>' argument missing", "Option '--seed' argument is ambiguous. ..."
@@ -22,6 +22,18 @@ export function readFlags<const Flags extends NonNullable<ParseArgsConfig["optio
     // The first sentence names the flag; what follows is advice about a parser that nobody sees here.
     throw new FlagError(message.split(/\n|\. /, 1)[0]!.replace(/\.$/, ""));
   }
+}
+
+/** `--flag -3` as `--flag=-3`: a number below 0 is a value, which the parser would take for a flag. */
+function joinNumbers(args: readonly string[], flags: NonNullable<ParseArgsConfig["options"]>): string[] {
+  const joined: string[] = [];
+  for (const text of args) {
+    const flag = joined.at(-1);
+    const waits = flag !== undefined && flag.startsWith("--") && flags[flag.slice(2)]?.type === "string";
+    if (waits && /^-[\d.]/.test(text)) joined[joined.length - 1] = `${flag}=${text}`;
+    else joined.push(text);
+  }
+  return joined;
 }
 
 /** One of `choices`. */

@@ -4,6 +4,7 @@ import type { Sym } from "../trace/graph.ts";
 import {
   add,
   concat,
+  constant,
   linearSolve,
   matmul,
   matvec,
@@ -17,12 +18,13 @@ import {
 } from "../trace/ops.ts";
 import {
   affine,
-  type Backward,
+  between,
   gainOf,
   type Gaussian,
   identity,
   type LinearGaussian,
   type Measurement,
+  settle,
   symmetrize,
 } from "./gaussian.ts";
 
@@ -69,37 +71,82 @@ function choose<T extends Readonly<Record<string, Sym>>>(condition: Sym, a: T, b
   return Object.fromEntries(Object.entries(a).map(([key, value]) => [key, where(condition, value, b[key]!)])) as T;
 }
 
+/** The element of a step by its gains; where the measurement is missing it only moves. */
+function elementOf(
+  { matrix, bias, covariance }: LinearGaussian,
+  emission: LinearGaussian,
+  { seen, value }: Measurement,
+  gains: FilterGain,
+): FilterElement {
+  const moved = bias ?? constant(new Float64Array(matrix.shape[0]!));
+  const surprise = sub(value, affine(emission, moved));
+  return {
+    matrix: where(seen, gains.matrix, matrix),
+    mean: where(seen, add(moved, matvec(gains.gain, surprise)), moved),
+    covariance: where(seen, gains.covariance, covariance),
+    potential: where(seen, matvecTransposed(gains.sight, surprise), 0),
+    information: where(seen, gains.information, 0),
+  };
+}
+
+/** The element of a step, whose state before it is not known. */
+export function stepElement(
+  dynamics: LinearGaussian,
+  emission: LinearGaussian,
+  measurement: Measurement,
+): FilterElement {
+  return elementOf(dynamics, emission, measurement, filterGain(dynamics, emission));
+}
+
 /**
- * The element of one step. The first one knows its state before it is measured, `start`: a step that forgets what was before
- * it, A = 0 with the bias m and the noise P. With `fixed` nothing but the measurement changes from step to step, and the
- * gains are found once.
+ * The element of one step of all. The first one knows its state before it is measured, `start`: a step that forgets what was
+ * before it, A = 0 with the bias m and the noise P. With `fixed` nothing but the measurement changes from step to step, and
+ * the gains are found once.
  */
 export function filterElement(
   dynamics: LinearGaussian,
   emission: LinearGaussian,
-  { seen, value }: Measurement,
+  measurement: Measurement,
   { first, start, fixed }: { readonly first: Sym; readonly start: Gaussian; readonly fixed: boolean },
 ): FilterElement {
-  const { matrix: f, covariance: q } = dynamics;
   const forgets: LinearGaussian = {
-    matrix: mul(0, identity(f.shape[0]!)),
+    matrix: mul(0, identity(dynamics.matrix.shape[0]!)),
     bias: start.mean,
     covariance: start.covariance,
   };
-  const noise = where(first, start.covariance, q);
-  const moves = where(first, 0, f);
+  const moves: LinearGaussian = {
+    matrix: where(first, 0, dynamics.matrix),
+    bias: where(first, start.mean, dynamics.bias ?? 0),
+    covariance: where(first, start.covariance, dynamics.covariance),
+  };
   const gains = fixed
     ? choose(first, { ...filterGain(forgets, emission) }, { ...filterGain(dynamics, emission) })
-    : filterGain({ matrix: moves, bias: null, covariance: noise }, emission);
-  const bias = where(first, start.mean, dynamics.bias ?? 0);
-  const surprise = sub(value, affine(emission, bias));
+    : filterGain(moves, emission);
+  return elementOf(moves, emission, measurement, gains);
+}
+
+/** What the measurements of a stretch of steps say of the state x before it: `exp(ηᵀ x - ½ xᵀ J x)`. */
+export type Future = Pick<FilterElement, "potential" | "information">;
+
+/** `I + C₁ J₂` */
+function meet({ covariance }: FilterElement, { information }: Future): Sym {
+  return add(identity(covariance.shape[0]!), matmul(covariance, information));
+}
+
+/** η and J of `earlier ∘ later`, given `M⁻¹ A₁`. */
+function lookThrough(moved: Sym, earlier: FilterElement, later: Future): Future {
+  const surprise = sub(later.potential, matvec(later.information, earlier.mean));
   return {
-    matrix: where(seen, gains.matrix, moves),
-    mean: where(seen, add(bias, matvec(gains.gain, surprise)), bias),
-    covariance: where(seen, gains.covariance, noise),
-    potential: where(seen, matvecTransposed(gains.sight, surprise), 0),
-    information: where(seen, gains.information, 0),
+    potential: add(matvecTransposed(moved, surprise), earlier.potential),
+    information: symmetrize(
+      add(matmul(transpose(moved), matmul(later.information, earlier.matrix)), earlier.information),
+    ),
   };
+}
+
+/** What `later` says of the state before `earlier`, with what `earlier` says: η and J of `earlier ∘ later`. */
+export function lookAhead(earlier: FilterElement, later: Future): Future {
+  return lookThrough(linearSolve(meet(earlier, later), earlier.matrix), earlier, later);
 }
 
 /**
@@ -109,21 +156,15 @@ export function filterElement(
  *     η = (M⁻¹ A₁)ᵀ (η₂ - J₂ b₁) + η₁    J = (M⁻¹ A₁)ᵀ J₂ A₁ + J₁
  */
 export function combineFilter(earlier: FilterElement, later: FilterElement): FilterElement {
-  const m = add(identity(earlier.matrix.shape[0]!), matmul(earlier.covariance, later.information));
-  const moved = linearSolve(m, earlier.matrix);
+  const m = meet(earlier, later);
   const mean = linearSolve(m, add(earlier.mean, matvec(earlier.covariance, later.potential)));
   const covariance = linearSolve(m, earlier.covariance);
-  const surprise = sub(later.potential, matvec(later.information, earlier.mean));
+  const moved = linearSolve(m, earlier.matrix);
   return {
     matrix: matmul(later.matrix, moved),
     mean: add(matvec(later.matrix, mean), later.mean),
-    covariance: symmetrize(
-      add(matmul(matmul(later.matrix, covariance), transpose(later.matrix)), later.covariance),
-    ),
-    potential: add(matvecTransposed(moved, surprise), earlier.potential),
-    information: symmetrize(
-      add(matmul(transpose(moved), matmul(later.information, earlier.matrix)), earlier.information),
-    ),
+    covariance: settle(add(between(later.matrix, covariance), later.covariance)),
+    ...lookThrough(moved, earlier, later),
   };
 }
 
@@ -155,31 +196,6 @@ function unpackFilter(
   return { mean, covariance, matrix: matrixAt(0), information: matrixAt(1), potential };
 }
 
-/** Given the state after it, the state of a step is `N(E x + g, L)`; given all that follows, `N(g, L)`. */
-export interface SmootherElement {
-  /** g `[D]`: from the last step back to this one the smoothed mean */
-  readonly mean: Sym;
-  /** L `[D, D]`: from the last step back the smoothed covariance */
-  readonly covariance: Sym;
-  /** E `[D, D]`, 0 of the last step */
-  readonly matrix: Sym;
-}
-
-/** The element of a step that is not the last, from its filtered state. */
-export function smootherElement({ mean }: Gaussian, { gain, predicted, covariance }: Backward): SmootherElement {
-  return { matrix: gain, mean: sub(mean, matvec(gain, predicted)), covariance };
-}
-
-/** `earlier ∘ later` where time runs backward: E = E₂ E₁, g = E₂ g₁ + g₂, L = E₂ L₁ E₂ᵀ + L₂. Three products. */
-export function combineSmoother(earlier: SmootherElement, later: SmootherElement): SmootherElement {
-  const { matrix } = later;
-  return {
-    matrix: matmul(matrix, earlier.matrix),
-    mean: add(matvec(matrix, earlier.mean), later.mean),
-    covariance: symmetrize(add(matmul(matmul(matrix, earlier.covariance), transpose(matrix)), later.covariance)),
-  };
-}
-
 const filters = new Map<number, Operator>();
 const smoothers = new Map<number, Operator>();
 
@@ -199,12 +215,15 @@ export function filterOperator(n: number): Operator {
     }) as unknown as Operator);
 }
 
-/** The operator of smoothing elements of n states; time runs backward. */
+/**
+ * The operator of the smoother: the same elements from the last one back, so that what comes first in the scan is later in
+ * time.
+ */
 export function smootherOperator(n: number): Operator {
   return keep(smoothers, n, () =>
     defineOperator({
       name: `Kalman smoother of ${n} states`,
-      element: { mean: [n], covariance: [n, n], matrix: [n, n] },
-      combine: (earlier, later) => ({ ...combineSmoother(earlier, later) }),
+      element: FILTER_LEAVES(n),
+      combine: (later, earlier) => packFilter(combineFilter(unpackFilter(earlier), unpackFilter(later))),
     }) as unknown as Operator);
 }

@@ -4,13 +4,14 @@ import {
   constant,
   dot,
   equal,
-  greater,
   isNaN,
   linearSolve,
   logDet,
   matmul,
   matvec,
+  max,
   mul,
+  stopGradient,
   sub,
   sum,
   transpose,
@@ -38,13 +39,14 @@ export interface LinearGaussian {
 export interface Measurement {
   /** 1, or 0 where it is missing. */
   readonly seen: Sym;
-  /** `[E]`; where it is missing no number: to be chosen by `seen`, as 0 times it is none either. */
+  /** `[E]`, 0 where it is missing. */
   readonly value: Sym;
 }
 
-/** A row of ys: missing as a whole where one of its elements is NaN. */
+/** A row of ys: missing as a whole where one of its elements is NaN, which is replaced: derivatives multiply by it. */
 export function measure(y: Sym): Measurement {
-  return { seen: equal(sum(isNaN(y)), 0), value: y };
+  const missing = isNaN(y);
+  return { seen: equal(sum(missing), 0), value: where(missing, 0, y) };
 }
 
 /** The identity `[n, n]`. */
@@ -57,8 +59,19 @@ export function symmetrize(a: Sym): Sym {
   return mul(0.5, add(a, transpose(a)));
 }
 
+/** Below all numbers of f32 that a covariance may have. */
+const LEAST = -3e38;
+
+/** A covariance as rounding left it: symmetric, and no variance below 0. Derivatives are those before rounding. */
+export function settle(a: Sym): Sym {
+  const n = a.shape[0]!;
+  const even = symmetrize(a);
+  const floor = Float64Array.from({ length: n * n }, (_, e) => e % (n + 1) === 0 ? 0 : LEAST);
+  return add(even, stopGradient(sub(max(even, constant(floor, [n, n])), even)));
+}
+
 /** `m a mᵀ` */
-function between(m: Sym, a: Sym): Sym {
+export function between(m: Sym, a: Sym): Sym {
   return matmul(matmul(m, a), transpose(m));
 }
 
@@ -72,7 +85,7 @@ export function affine({ matrix, bias }: Pick<LinearGaussian, "matrix" | "bias">
 export function propagate(model: LinearGaussian, { mean, covariance }: Gaussian): Gaussian {
   return {
     mean: affine(model, mean),
-    covariance: symmetrize(add(between(model.matrix, covariance), model.covariance)),
+    covariance: settle(add(between(model.matrix, covariance), model.covariance)),
   };
 }
 
@@ -98,7 +111,7 @@ export function gainOf({ matrix, covariance: noise }: LinearGaussian, covariance
     innovation,
     gain,
     rest,
-    covariance: symmetrize(add(between(rest, covariance), between(gain, noise))),
+    covariance: settle(add(between(rest, covariance), between(gain, noise))),
   };
 }
 
@@ -127,35 +140,4 @@ function logDensity(v: Sym, covariance: Sym): Sym {
 export function logLikelihood(emission: LinearGaussian, state: Gaussian, { seen, value }: Measurement): Sym {
   const { covariance } = propagate(emission, state);
   return where(seen, logDensity(sub(value, affine(emission, state.mean)), covariance), 0);
-}
-
-/** What the state after a step says of the one before it. */
-export interface Backward {
-  /** `E = P Fᵀ (F P Fᵀ + Q)⁻¹` */
-  readonly gain: Sym;
-  /** `F m + u` */
-  readonly predicted: Sym;
-  /** `(I - E F) P (I - E F)ᵀ + E Q Eᵀ`, Joseph's form of `P - E F P` */
-  readonly covariance: Sym;
-}
-
-/**
- * The backward gain of a step. Where states have no noise of their own, what is to be inverted may be singular, and then every
- * inverse on its range serves: the diagonal is raised by the factor `1 + ridge`, zeros there to 1, and one step of iterative
- * refinement takes back what that changes where it is not singular.
- */
-export function backwardOf(dynamics: LinearGaussian, { mean, covariance }: Gaussian, ridge: number): Backward {
-  const { matrix: f, covariance: noise } = dynamics;
-  const n = covariance.shape[0]!;
-  const moved = matmul(f, covariance);
-  const predicted = symmetrize(add(matmul(moved, transpose(f)), noise));
-  const raised = add(predicted, mul(identity(n), where(greater(predicted, 0), mul(ridge, predicted), 1)));
-  const rough = linearSolve(raised, moved);
-  const gain = transpose(add(rough, linearSolve(raised, sub(moved, matmul(predicted, rough)))));
-  const rest = sub(identity(n), matmul(gain, f));
-  return {
-    gain,
-    predicted: affine(dynamics, mean),
-    covariance: symmetrize(add(between(rest, covariance), between(gain, noise))),
-  };
 }

@@ -36,8 +36,9 @@ export class KalmanJob implements Rows {
   readonly fixed: Readonly<Record<string, Memory>> = {};
   /** `(B, T, width)` */
   readonly rows: Memory;
-  /** What gradients would flow to. */
+  /** What gradients flow to, and how the model calls it. */
   readonly sources: readonly Tensor[];
+  readonly names: readonly string[];
   readonly #temporary: Tensor[] = [];
   readonly #owned = new Set<Memory>();
 
@@ -74,7 +75,9 @@ export class KalmanJob implements Rows {
       };
       const placed = Object.fromEntries(layout.parts.map(({ name }, k) => [name, put(name, given[k]!)]));
       const measurements = put("ys", ys);
-      this.sources = [...Object.values(start), ...Object.values(placed), measurements];
+      const sources = { ...start, ...placed, ys: measurements };
+      this.names = Object.keys(sources);
+      this.sources = Object.values(sources);
       this.fixed = Object.fromEntries(
         Object.entries({ ...start, ...placed }).map(([name, tensor]) => [name, memoryOf(tensor)]),
       );

@@ -14,23 +14,37 @@ export function runFilter(job: KalmanJob): Filtered {
  * The Kalman filter: of each state the distribution given the measurements so far, `x[t] | y[0..t] ~ N(m[t], P[t])`, and the
  * log-likelihood of all of them. `ys` is `(B, T, E)`, or `(T, E)` for one sequence; the {@linkcode LinearGaussianModel} is
  * that of all sequences. A row of `ys` with a NaN in it is missing as a whole: its state is only predicted, and it counts
- * for nothing in the log-likelihood. Nothing is read back, so the promise is kept at once; what is not finite, or no
- * covariance, shows in the answer.
+ * for nothing in the log-likelihood (statsmodels uses the other numbers of such a row). Nothing is read back, so the promise
+ * is kept at once; what is not finite, or no covariance, shows in the answer.
  *
- * `parallel: true` scans the elements of Särkkä & García-Fernández, of 3 D² + 2 D numbers each; `parallel: false` is Kalman's
- * recursion, step after step. They agree but for rounding, whatever T: in double precision to about 1e-14 of the largest
- * number, in f32 to 1e-6, where both are as far from the truth; to fewer digits where the model itself is ill-conditioned.
- * The scan also needs `H Q Hᵀ + R` to be invertible, the recursion only `H P Hᵀ + R` of predicted covariances P. Covariances
- * are symmetric, and updated in Joseph's form, which keeps them from becoming negative.
+ * `parallel: true` scans the elements of Särkkä & García-Fernández, of 3 D² + 2 D numbers each; `parallel: false` is
+ * Kalman's recursion, step after step. They agree but for rounding, whatever T: on 900 random models of up to 6 states, 8
+ * measurements and 20 steps, with noise of full rank, of less, and none, both are within 3e-11 of the largest number that
+ * conditioning one normal distribution gives, in f32 within 5e-5 (4e-4 on WebGPU), half of them within 2e-15 and 1e-7
+ * (3e-7). The scan also needs `H Q Hᵀ + R` to be invertible, the recursion only `H P Hᵀ + R` of predicted covariances P;
+ * and on WebGPU its products over hundreds of steps overflow, to NaN, where states grow without noise. Covariances are
+ * symmetric, and updated in Joseph's form; what rounding leaves of a variance below 0 becomes 0.
  *
- * Cost for each (b, t), in operations: the recursion about 8 D³ + 4 E D² + E³; the scan 17 D³ a combination, two of them on
- * WebGPU and one on the CPU, and 4 D³ for the log-likelihood. Gains of a model that is the same at all steps are computed
- * once. In words of memory beside the answer: the scan 5 D² + 3 D, the recursion D² + D + 1; a model with rows for each step
- * is copied for every sequence. On WebGPU the recursion has nothing in parallel but B and D.
+ * Which dtype: a prior that says nothing costs digits, as measurements take away all but a little of it. In f32 variances
+ * of 1e4 times what is left in the end are enough for a level and a slope (an error of 6e-5), 1e6 leave 3 digits, with
+ * seasons none; for statsmodels' priors take f64, that is `openDevice({ backend: "cpu", dtype: "f64" })`. There 1e8 leaves
+ * 10 digits of a level and a slope, 8 with three seasons; with eleven the scan keeps 3 of filtered means, the recursion 8.
+ * States that grow cost digits of the log-likelihood, as predictions are subtracted from measurements: in f32 none is left
+ * at 1e8.
  *
- * Throws (the promise rejects with) a `TypeError` for shapes, dtypes or names that do not fit, a `RangeError` for host arrays
- * that are no covariances, a {@linkcode DeviceError} for `parallel: true` on WebGPU with more than 12 states. Gradients
- * through it are refused.
+ * Cost for each (b, t), in operations: the recursion about 8 D³ + 6 E D² + 6 E² D + E³; the scan 17 D³ a combination, two of
+ * them on WebGPU and one on the CPU, 6 D³ + 8 E D² + 6 E² D + E³ for the element and 4 D³ for the log-likelihood. Gains of a
+ * model that is the same at all steps are computed once. In words of memory beside the answer: the scan 5 D² + 3 D, the
+ * recursion D² + D + 1; a model with rows for each step is copied for every sequence. On WebGPU the recursion has nothing in
+ * parallel but B and D.
+ *
+ * Throws (the promise rejects with) a `TypeError` for shapes, dtypes or names that do not fit, a `RangeError` for host
+ * arrays that are no covariances (not finite, not symmetric, indefinite), a {@linkcode DeviceError} for `parallel: true` on
+ * WebGPU with more than 12 states.
+ *
+ * Differentiable with respect to the model and `ys`, whichever way it runs: the way back is the adjoint of the recursion, one
+ * reversed recurrence of D² + D + 1 states. Of a covariance only the symmetric part of the gradient has a meaning; keep it
+ * one by what it is made of, such as `L Lᵀ`.
  *
  * Kalman, "A new approach to linear filtering and prediction problems" (1960). Särkkä & García-Fernández, "Temporal
  * parallelization of Bayesian smoothers", IEEE TAC 66 (2021), arXiv 1905.13002. Names as in dynamax.

@@ -1,6 +1,6 @@
 import { checkKeys, describe } from "../core/describe.ts";
 import { formatShape, sameShape, sizeOf } from "../core/shape.ts";
-import type { Shape } from "../core/types.ts";
+import type { HostArray, HostTensor, Shape } from "../core/types.ts";
 import { shapeOf } from "../place.ts";
 import { isTensorLike, type TensorLike } from "../tensor.ts";
 import { checkCovariance } from "./covariance.ts";
@@ -13,7 +13,11 @@ import { checkCovariance } from "./covariance.ts";
  *     y[t] = emission[t] x[t] + emissionBias[t] + N(0, emissionCovariance[t])
  *
  * Each part is one array for all steps, or has a row for each, the same for all sequences. Row t of the dynamics leads *to*
- * step t, from the one before it, as everywhere in cervid; row 0 is not used. (In dynamax row t leads away from t.)
+ * step t, from the one before it, as everywhere in cervid; row 0 is not used. (In dynamax row t leads away from t.) Rows that
+ * are not used may hold anything, NaN too; so may those of the emission where no sequence is measured.
+ *
+ * Covariances may be singular. In host arrays they are checked: finite, symmetric and positive semidefinite but for rounding,
+ * else a `RangeError` says which row and pivot is not.
  */
 export interface LinearGaussianModel {
   /** `(D)`: the mean of the state at the first measurement, before it is seen. */
@@ -129,7 +133,7 @@ export function checkModel(context: string, model: LinearGaussianModel, ys: Tens
       );
     }
     const value = model[name]!;
-    if (SYMMETRIC.has(name) && "data" in value) checkCovariance(context, name, value);
+    if (SYMMETRIC.has(name) && "data" in value) checkCovariance(context, name, value, usesRow(name, ys, value, rows));
   };
   check("initialCovariance", [d, d]);
   const parts: ModelPart[] = [];
@@ -144,6 +148,27 @@ export function checkModel(context: string, model: LinearGaussianModel, ys: Tens
   }
   const key = `D ${d}, E ${e}, ${parts.map(({ name, offset }) => `${name}${offset === null ? "" : "*"}`).join(" ")}`;
   return [{ states: d, measured: e, parts, width, key }, rows];
+}
+
+/**
+ * Which rows of a covariance are used: of the noise of the dynamics all but the first, of that of the measurements those at
+ * which some sequence is measured. Where only the device knows that, a row with a NaN passes for one that is not.
+ */
+function usesRow(
+  name: keyof LinearGaussianModel,
+  ys: TensorLike,
+  { data }: HostTensor,
+  { batch, time }: Rows,
+): (row: number) => boolean {
+  if (name === "dynamicsCovariance") return (row) => row > 0;
+  const hasNaN = (values: HostArray, row: number, width: number): boolean =>
+    values.subarray(row * width, (row + 1) * width).some(Number.isNaN);
+  if (!("data" in ys)) return (row) => !hasNaN(data, row, data.length / time);
+  const width = ys.shape.at(-1)!;
+  return (row) => {
+    for (let b = 0; b < batch; b++) if (!hasNaN(ys.data, b * time + row, width)) return true;
+    return false;
+  };
 }
 
 function checkRows(context: string, ys: TensorLike, e: number): Rows {

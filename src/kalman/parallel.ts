@@ -3,7 +3,7 @@ import { type Operator, operatorProgram } from "../scan/define_operator.ts";
 import type { RowOutput, RowProgram } from "../trace/rows.ts";
 import { filterOperator, smootherOperator } from "./elements.ts";
 import type { KalmanJob } from "./job.ts";
-import { filterElements, logLikelihoods, smootherElements } from "./programs.ts";
+import { filterElements, logLikelihoods, smoothedStates, smootherElements } from "./programs.ts";
 
 /** Normal states at all steps. */
 export interface States {
@@ -66,32 +66,27 @@ export function filterParallel(job: KalmanJob): Filtered {
   return { means: mean!, covariances: covariance!, logLik: sumRows(job, value!) };
 }
 
-/** The elements of the last steps, which nothing follows: they are as they were filtered, E = 0. */
-function endElements(job: KalmanJob, states: Arrays, elements: Arrays): void {
-  const { engine, batch, time, layout: { states: n } } = job;
-  if (time === 0) return;
-  const zeros = job.own(engine.upload(new Float32Array(n * n), "zeros"));
-  for (const [path, width] of [["mean", n], ["covariance", n * n], ["matrix", n * n]] as const) {
-    const to = { toStart: (time - 1) * width, toStride: time * width, width, rows: batch };
-    const from = states[path];
-    if (from === undefined) engine.copy(zeros, elements[path]!, { ...to, fromStart: 0, fromStride: 0 });
-    else engine.copy(from, elements[path]!, { ...to, fromStart: to.toStart, fromStride: to.toStride });
-  }
-  job.free(zeros);
+/** The smoother as a scan backward over elements of what is to come. */
+export function smoothParallel(job: KalmanJob, filtered: States, share: number): States {
+  const { layout, layout: { states: n }, rows } = job;
+  const { covariances } = filtered;
+  const inputs = { covariance: covariances, before: covariances, row: rows };
+  const elements = mapRows(job, smootherElements(layout, share), inputs, "elements");
+  const { mean, covariance, rest } = scanElements(job, smootherOperator(n), elements, true);
+  job.free(mean!, covariance!);
+  return smoothBy(job, filtered, share, rest!, 2 * n * n + n);
 }
 
-/** The smoother as a scan backward over the elements of filtered states. */
-export function smoothParallel(job: KalmanJob, { means, covariances }: States): States {
-  const { engine, layout, rows } = job;
-  const states = { mean: means, covariance: covariances };
-  const elements = mapRows(job, smootherElements(layout, ridgeOf(engine)), { ...states, next: rows }, "elements");
-  endElements(job, states, elements);
-  const { mean, covariance, matrix } = scanElements(job, smootherOperator(layout.states), elements, true);
-  job.free(matrix!);
+/** The smoothed states, from the filtered ones and what is known from each row on, `(B, T, width)`, which is freed. */
+export function smoothBy(job: KalmanJob, filtered: States, share: number, future: Memory, width: number): States {
+  const inputs = { mean: filtered.means, covariance: filtered.covariances, future };
+  const program = smoothedStates(job.layout.states, width, share);
+  const { mean, covariance } = mapRows(job, program, inputs, "smoothed states");
+  job.free(future);
   return { means: mean!, covariances: covariance! };
 }
 
-/** By how much the diagonal of a predicted covariance is raised to be inverted: about its rounding. */
-export function ridgeOf({ dtype }: Engine): number {
-  return 4 * (dtype === "f32" ? 2 ** -23 : 2 ** -52);
+/** Which share of a filtered covariance is lent to what follows: about the root of the rounding. */
+export function shareOf({ dtype }: Engine): number {
+  return dtype === "f32" ? 2 ** -10 : 2 ** -20;
 }

@@ -1,9 +1,11 @@
 import type { Shape } from "../core/types.ts";
-import { record } from "../tape.ts";
-import { type Tensor, wrapMemory } from "../tensor.ts";
 import type { Memory } from "../engine/engine.ts";
+import { isTracked, record } from "../tape.ts";
+import { type Tensor, wrapMemory } from "../tensor.ts";
+import { pullBackFilter } from "./filter_pullback.ts";
 import type { KalmanJob } from "./job.ts";
 import type { Filtered, States } from "./parallel.ts";
+import { rowParts } from "./programs.ts";
 
 /** What {@linkcode kalmanFilter} found. */
 export interface FilterPosterior extends Disposable {
@@ -54,16 +56,32 @@ export function makePosterior(
     dispose,
     [Symbol.dispose]: dispose,
   };
-  const pullback = (): never => {
-    throw new TypeError(
-      `Cannot differentiate ${name}(): it has no pullback; write the recursion as a step, and solve that`,
-    );
+  // Packed rows stay for the way back: the tape holds what is disposed here.
+  const rows = sources.some(isTracked) && rowParts(job.layout).length > 0
+    ? wrapMemory(device, [batch, time, job.layout.width], job.release(job.rows), "rows")
+    : null;
+  const { layout, fixed, names } = job;
+  const given = { device, layout, fixed, rows: job.rows, batch, time };
+  const pullback = (
+    [logLik = null, means = null, covariances = null, ...smoothed]: readonly (Memory | null)[],
+    wanted: readonly boolean[],
+  ): (Memory | null)[] => {
+    if (smoothed.some((bar) => bar !== null)) {
+      throw new TypeError(
+        `Cannot differentiate the smoothed states of ${name}(): they have no pullback; use the filtered ones, or the likelihood`,
+      );
+    }
+    const bar = pullBackFilter(given, filtered, { logLik, means, covariances }, (name) => wanted[names.indexOf(name)]!);
+    return names.map(bar);
   };
+  const holds = [...sources, ...tensors.slice(1, 3), ...(rows === null ? [] : [rows])];
   try {
-    record({ name, inputs: sources, outputs: tensors, holds: [], pullback });
+    record({ name, inputs: sources, outputs: tensors, holds, pullback });
     return posterior;
   } catch (error) {
     dispose();
     throw error;
+  } finally {
+    rows?.dispose();
   }
 }

@@ -1,12 +1,12 @@
 import { sizeOf } from "../core/shape.ts";
 import type { ShapeTree } from "../core/types.ts";
 import type { Sym } from "../trace/graph.ts";
-import { add, concat, equal, matvec, reshape, slice, sub, where } from "../trace/ops.ts";
+import { concat, equal, reshape, slice, where } from "../trace/ops.ts";
 import { type StepProgram, traceStep } from "../trace/program.ts";
 import { type RowProgram, traceRows } from "../trace/rows.ts";
-import { filterElement, packFilter, smootherElement } from "./elements.ts";
+import { type FilterElement, filterElement, type Future, lookAhead, packFilter } from "./elements.ts";
+import { futureElement, type Lent, smoothState } from "./future.ts";
 import {
-  backwardOf,
   gainOf,
   type Gaussian,
   type LinearGaussian,
@@ -73,14 +73,24 @@ function takeState(v: Sym, n: number): Gaussian {
   return { mean: slice(v, 0, n), covariance: reshape(slice(v, n, n + n * n), [n, n]) };
 }
 
+function takeFuture(v: Sym, n: number): Future {
+  return { information: reshape(slice(v, 0, n * n), [n, n]), potential: slice(v, n * n, n * n + n) };
+}
+
 const rows = new Map<string, RowProgram>();
 const steps = new Map<string, StepProgram>();
 
-/** A program by what it is, of which layout, and for which ridge. */
-function keep<T>(known: Map<string, T>, what: string, { key }: ModelLayout, make: (name: string) => T, ridge = 0): T {
+/** A program by what it is, of which layout, and for which share. */
+function keep<T>(
+  known: Map<string, T>,
+  what: string,
+  { key }: Pick<ModelLayout, "key">,
+  make: (name: string) => T,
+  share = 0,
+): T {
   const name = `${what}, ${key}`;
-  let program = known.get(`${name}, ${ridge}`);
-  if (program === undefined) known.set(`${name}, ${ridge}`, program = make(name));
+  let program = known.get(`${name}, ${share}`);
+  if (program === undefined) known.set(`${name}, ${share}`, program = make(name));
   return program;
 }
 
@@ -123,23 +133,47 @@ export function logLikelihoods(layout: ModelLayout): RowProgram {
     }));
 }
 
-/**
- * The filtered states, and the rows after them, to the elements of the parallel smoother. The last one, which has no step
- * after it, is not what it must be.
- */
-export function smootherElements(layout: ModelLayout, ridge: number): RowProgram {
+/** The filtered covariances, and the rows, to the elements of the parallel smoother; those of the first rows lead nowhere. */
+export function smootherElements(layout: ModelLayout, share: number): RowProgram {
   const { states, width } = layout;
   return keep(rows, "elements of a Kalman smoother", layout, (name) =>
     traceRows({
       name,
-      inputs: { mean: [states], covariance: [states, states], next: [width] },
-      access: { next: { shift: -1 } },
+      inputs: { covariance: [states, states], before: [states, states], row: [width] },
+      access: { before: { shift: 1 } },
       params: fixedShapes(layout),
-      fn: ({ mean, covariance, next }, p) => {
-        const state = { mean, covariance };
-        return { ...smootherElement(state, backwardOf(readDynamics(layout, p, next), state, ridge)) };
+      fn: ({ covariance, before, row }, p) => {
+        const lent = { covariance, before, share };
+        return { ...packFilter(elementOfFuture(layout, p, row, lent)) };
       },
-    }), ridge);
+    }), share);
+}
+
+function elementOfFuture(layout: ModelLayout, p: Symbols, row: Sym, lent: Lent): FilterElement {
+  return futureElement(
+    readDynamics(layout, p, row),
+    readEmission(layout, p, row),
+    readMeasurement(layout, row),
+    lent,
+  );
+}
+
+/**
+ * The filtered states, and what the measurements after them say, to the smoothed ones. The future of row t is that of the
+ * row behind it: of the last one zeros, nothing. Its words, J and η, are the last of `width`.
+ */
+export function smoothedStates(n: number, width: number, share: number): RowProgram {
+  const first = width - n * n - n;
+  return keep(rows, "states of a Kalman smoother", { key: `${n} of ${width}` }, (name) =>
+    traceRows({
+      name,
+      inputs: { mean: [n], covariance: [n, n], future: [width] },
+      access: { future: { shift: -1 } },
+      params: {},
+      fn: ({ mean, covariance, future }) => ({
+        ...smoothState({ mean, covariance }, takeFuture(slice(future, first, width), n), share),
+      }),
+    }), share);
 }
 
 /** The recursion of Kalman: the state holds mean, covariance, and the log-likelihood of the measurement. */
@@ -162,43 +196,24 @@ export function filterStep(layout: ModelLayout): StepProgram {
     }));
 }
 
-/** Parts of a row that the recursion of the smoother reads. */
-export function dynamicsParts(layout: ModelLayout): (ModelPart & { readonly offset: number })[] {
-  return rowParts(layout).filter(({ name }) => name.startsWith("dynamics"));
-}
-
 /**
- * The recursion of Rauch, Tung and Striebel, on rows in reverse: the filtered state, and what of the dynamics changes to the
- * step after it.
+ * The recursion of the smoother, on rows in reverse: the state holds J and η, what is known of the state before this step
+ * from this one on; the input the covariances of this step and of the one before it, and the row.
  */
-export function smootherStep(layout: ModelLayout, ridge: number): StepProgram {
-  const { states: n } = layout;
-  let offset = n + n * n;
-  const parts = layout.parts.map((part): ModelPart => {
-    if (part.offset === null || !part.name.startsWith("dynamics")) return part;
-    offset += sizeOf(part.shape);
-    return { ...part, offset: offset - sizeOf(part.shape) };
-  });
+export function smootherStep(layout: ModelLayout, share: number): StepProgram {
+  const { states: n, width } = layout;
   return keep(steps, "Kalman smoother", layout, (name) =>
     traceStep({
       name,
-      state: n + n * n,
-      input: offset,
+      state: n * n + n,
+      input: 2 * n * n + width,
       params: fixedShapes(layout),
-      step: ({ h, x, p, t }) => {
-        const filtered = takeState(x, n);
-        const after = takeState(h, n);
-        const { gain, predicted, covariance } = backwardOf(
-          readDynamics({ ...layout, parts }, p, x),
-          filtered,
-          ridge,
-        );
-        const smoothed = {
-          mean: add(filtered.mean, matvec(gain, sub(after.mean, predicted))),
-          covariance: propagate({ matrix: gain, bias: null, covariance }, after).covariance,
-        };
-        const state = chooseState(equal(t, 0), filtered, smoothed);
-        return concat(state.mean, flatten(state.covariance));
+      step: ({ h, x, p }) => {
+        const covarianceAt = (k: number): Sym => reshape(slice(x, k * n * n, (k + 1) * n * n), [n, n]);
+        const lent = { covariance: covarianceAt(0), before: covarianceAt(1), share };
+        const element = elementOfFuture(layout, p, slice(x, 2 * n * n, 2 * n * n + width), lent);
+        const { information, potential } = lookAhead(element, takeFuture(h, n));
+        return concat(flatten(information), potential);
       },
-    }), ridge);
+    }), share);
 }

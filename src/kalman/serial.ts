@@ -1,35 +1,28 @@
 import type { Memory } from "../engine/engine.ts";
-import { sizeOf } from "../core/shape.ts";
 import { runProgram } from "../solve/run_program.ts";
 import type { StepProgram } from "../trace/program.ts";
+import { startRows } from "./filter_pullback.ts";
 import type { KalmanJob } from "./job.ts";
-import { type Filtered, ridgeOf, type States, sumRows } from "./parallel.ts";
-import { dynamicsParts, filterStep, smootherStep } from "./programs.ts";
+import { type Filtered, smoothBy, type States, sumRows } from "./parallel.ts";
+import { filterStep, smootherStep } from "./programs.ts";
 
 const SEQUENTIAL = { kind: "sequential", scale: 0, clip: Infinity } as const;
 
-/** The trajectory of a step, from states `(B, state)` whose first words are those of the initial state. */
-function fold(job: KalmanJob, program: StepProgram, xs: Memory): Memory {
-  const { engine, fixed, batch, time, layout: { states: n } } = job;
-  const h0 = job.own(engine.allocate(engine.dtype, batch * program.state, "the initial state"));
-  // The last word, the log-likelihood of nothing, is never read.
-  for (const [name, width, toStart] of [["initialMean", n, 0], ["initialCovariance", n * n, n]] as const) {
-    const rows = { fromStart: 0, fromStride: 0, toStart, toStride: program.state, width, rows: batch };
-    engine.copy(fixed[name]!, h0, rows);
-  }
+/** The trajectory of a step from states `(B, state)`, which are freed. */
+function fold(job: KalmanJob, program: StepProgram, xs: Memory, h0: Memory): Memory {
+  const { engine, batch, time } = job;
   const params = job.paramsOf(program);
   const ys = job.own(runProgram(engine, { program, transition: SEQUENTIAL, params, xs, h0, batch, time }));
   job.free(h0);
   return ys;
 }
 
-/** Columns of `(B T, stride)` as an array of their own, with `reverse` the last row first. */
-function columns(job: KalmanJob, from: Memory, stride: number, first: number, width: number, reverse = false): Memory {
+/** Columns of `(B T, stride)` as an array of their own. */
+function columns(job: KalmanJob, from: Memory, stride: number, first: number, width: number): Memory {
   const { engine, batch, time } = job;
-  const rows = batch * time;
   const out = job.allocate(width, "columns");
-  const [fromStart, fromStride] = reverse ? [(rows - 1) * stride + first, -stride] : [first, stride];
-  engine.copy(from, out, { fromStart, fromStride, toStart: 0, toStride: width, width, rows });
+  const rows = { fromStart: first, fromStride: stride, toStart: 0, toStride: width, width, rows: batch * time };
+  engine.copy(from, out, rows);
   return out;
 }
 
@@ -37,7 +30,7 @@ function columns(job: KalmanJob, from: Memory, stride: number, first: number, wi
 export function filterSerial(job: KalmanJob): Filtered {
   const program = filterStep(job.layout);
   const { states: n } = job.layout;
-  const trajectory = fold(job, program, job.rows);
+  const trajectory = fold(job, program, job.rows, startRows(job.engine, job, (memory) => job.own(memory)));
   const means = columns(job, trajectory, program.state, 0, n);
   const covariances = columns(job, trajectory, program.state, n, n * n);
   const logLik = sumRows(job, columns(job, trajectory, program.state, n + n * n, 1));
@@ -46,36 +39,34 @@ export function filterSerial(job: KalmanJob): Filtered {
 }
 
 /** The smoother step after step, backward: sequences and their steps lie in reverse. */
-export function smoothSerial(job: KalmanJob, { means, covariances }: States): States {
+export function smoothSerial(job: KalmanJob, filtered: States, share: number): States {
   const { engine, batch, time, layout } = job;
-  const { states: n, width: stride } = layout;
-  const program = smootherStep(layout, ridgeOf(engine));
+  const { states: n, width } = layout;
+  const program = smootherStep(layout, share);
   const rows = batch * time;
-  const xs = job.allocate(program.input, "rows in reverse");
-  const put = (
-    from: Memory,
-    fromStart: number,
-    fromStride: number,
-    toStart: number,
-    width: number,
-    rows: number,
-  ): void =>
-    engine.copy(from, xs, { fromStart, fromStride: -fromStride, toStart, toStride: program.input, width, rows });
-  put(means, (rows - 1) * n, n, 0, n, rows);
-  put(covariances, (rows - 1) * n * n, n * n, n, n * n, rows);
-  let toStart = n + n * n;
-  for (const { shape, offset } of dynamicsParts(layout)) {
-    const size = sizeOf(shape);
-    // What leads to a step stands with the one before it; of the last one, the first here, nothing is read.
-    if (rows > 1) put(job.rows, (rows - 1) * stride + offset, stride, program.input + toStart, size, rows - 1);
-    toStart += size;
-  }
-  const trajectory = fold(job, program, xs);
-  job.free(xs);
-  const smoothed = {
-    means: columns(job, trajectory, program.state, 0, n, true),
-    covariances: columns(job, trajectory, program.state, n, n * n, true),
+  const { input, state } = program;
+  const xs = job.allocate(input, "rows in reverse");
+  const put = (from: Memory, row: number, toStart: number, width: number): void => {
+    // A first row has none before it, but what it leads to is not asked for.
+    if (row < 0) return;
+    engine.copy(from, xs, {
+      fromStart: row * width,
+      fromStride: -width,
+      toStart,
+      toStride: input,
+      width,
+      rows: row + 1,
+    });
   };
-  job.free(trajectory);
-  return smoothed;
+  put(filtered.covariances, rows - 1, 0, n * n);
+  put(filtered.covariances, rows - 2, n * n, n * n);
+  put(job.rows, rows - 1, 2 * n * n, width);
+  const nothing = job.own(engine.upload(new Float32Array(batch * state), "nothing"));
+  const backward = fold(job, program, xs, nothing);
+  job.free(xs);
+  const future = job.allocate(state, "the future");
+  const reversed = { fromStart: (rows - 1) * state, fromStride: -state, toStart: 0, toStride: state };
+  if (rows > 0) engine.copy(backward, future, { ...reversed, width: state, rows });
+  job.free(backward);
+  return smoothBy(job, filtered, share, future, state);
 }

@@ -138,6 +138,10 @@ Deno.test("kalman example: a table; smoothing takes noise from the electrocardio
     }
     assertStringIncludes(await Deno.readTextFile(`${folder}/ecg.svg`), "An electrocardiogram");
 
+    assert(!stdout.includes("further apart"), stdout);
+    const hopeless = await runExample(...common, "--dtype", "f32", "--noise", "1e-9");
+    assertStringIncludes(hopeless.stdout, "The answers are further apart than 0.01 standard deviations");
+
     const { ecg } = JSON.parse((await runExample(...common, "--dtype", "f32", "--json")).stdout);
     const { noisy, filtered, smoothed } = ecg.rmseMv;
     assertAlmostEquals(noisy, 0.1, 0.005);
@@ -159,7 +163,11 @@ Deno.test("kalman example --help, and flags that are wrong", async () => {
     [["--missing", "all"], '--missing must be years from 1871 to 1970, such as 1891-1910, got "all"'],
     [["--length", "1000000"], '--length must be at most 108000, the length of the record, got "1000000"'],
     [["--noise", "0"], '--noise must be greater than 0, got "0"'],
-    [["--seed", "-1"], "--seed"],
+    [["--seed", "-1"], '--seed must be a whole number from 0 to 4294967295, got "-1"'],
+    [["--length", "-3"], '--length must be a whole number of at least 0, got "-3"'],
+    [["--noise", "-.5"], '--noise must be greater than 0, got "-.5"'],
+    [["--seed", "--json"], "--seed needs a value"],
+    [["--json", "-3"], "Unknown option '-3'"],
     [["--dtype", "f64", "--backend", "webgpu"], "--dtype f64 needs --backend cpu or auto"],
     [["--svg", "/dev/null/x.svg"], "the figure cannot be written"],
     [["--states", "3"], "Unknown option '--states'"],

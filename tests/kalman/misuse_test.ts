@@ -30,6 +30,8 @@ const MODEL: LinearGaussianModel = {
 };
 const YS = ones(5, 3);
 
+const SIGHT = [1, 0, 0, 0, 1, 0, 0, 0, 1];
+
 /** What a mistaken program gives: types would refuse some of it. */
 type Given = readonly [name: string, model: unknown, ys: unknown, message: string, options?: unknown];
 
@@ -134,6 +136,29 @@ const RANGE_ERRORS: readonly Given[] = [
     YS,
     "dynamicsCovariance must be finite, got NaN at [4, 1, 0]",
   ],
+  [
+    "correlations beyond 1",
+    part({ dynamicsCovariance: host([1, 2, 2, 1], [2, 2]) }),
+    YS,
+    "dynamicsCovariance must be positive semidefinite, got the pivot -3 at [1, 1]; write it as a product with its own",
+  ],
+  [
+    "correlations that do not go together, at one step, of small numbers",
+    part({
+      emissionCovariance: host(
+        [...SIGHT, ...SIGHT, ...SIGHT, ...[1, 0.9, 0.9, 0.9, 1, -0.9, 0.9, -0.9, 1].map((x) => x * 1e-9), ...SIGHT],
+        [5, 3, 3],
+      ),
+    }),
+    YS,
+    "emissionCovariance must be positive semidefinite, got the pivot -1.5",
+  ],
+  [
+    "a covariance with a state that is known",
+    part({ initialCovariance: host([0, 0.1, 0.1, 1], [2, 2]) }),
+    YS,
+    "initialCovariance must be positive semidefinite, got the pivot",
+  ],
 ];
 
 for (const [what, run] of [["filter", kalmanFilter], ["smooth", kalmanSmoother]] as const) {
@@ -170,17 +195,19 @@ Deno.test("misuse: arrays of no device, or of two", async () => {
   await assertRejects(() => kalmanFilter(model, YS, { device: one }), TypeError, "dynamics lives on another device");
 });
 
-Deno.test("misuse: gradients are refused, and leave nothing", async () => {
+Deno.test("misuse: gradients through smoothed states, or after their call, are refused and leave nothing", async () => {
   await using device = await openDevice({ backend: "cpu", dtype: "f64" });
   const params = { dynamics: tensor(device, eye(2)) };
   const ledger = watchMemory(device);
   for (const [name, run] of [["kalmanFilter", kalmanFilter], ["kalmanSmoother", kalmanSmoother]] as const) {
-    const loss = valueAndGrad(async ({ dynamics }: typeof params) => {
-      const { marginalLogLik } = await run({ ...MODEL, dynamics }, YS);
-      return sum(marginalLogLik);
-    });
-    await assertRejects(() => loss(params), TypeError, `Cannot differentiate ${name}(): it has no pullback`);
-    assertEquals(ledger.held(), [], name);
+    if (run === kalmanSmoother) {
+      const loss = valueAndGrad(async ({ dynamics }: typeof params) =>
+        sum((await kalmanSmoother({ ...MODEL, dynamics }, YS)).smoothedMeans)
+      );
+      const refused = "Cannot differentiate the smoothed states of kalmanSmoother(): they have no pullback";
+      await assertRejects(() => loss(params), TypeError, refused);
+      assertEquals(ledger.held(), [], name);
+    }
     let escaped: Tensor | undefined;
     const other = valueAndGrad(({ dynamics }: typeof params) => sum(escaped = dynamics));
     const { value, grads } = await other(params);

@@ -32,6 +32,12 @@ export interface ModelSpec {
   /** The probability that a row is missing; default 0. */
   readonly missing?: number;
   readonly seed?: number;
+  /** Of the states: in all directions, in all but one, or none; default "full". */
+  readonly noise?: "full" | "singular" | "none";
+  /** The size of the first covariance, 0 of a state that is known; default 1. */
+  readonly prior?: number;
+  /** Whether measurements have no noise; default false. */
+  readonly exact?: boolean;
 }
 
 /** A model with measurements, both ways. */
@@ -68,6 +74,12 @@ function covariance(random: Random, n: number, floor: number): Matrix {
   return round(add(times(b, transpose(b)), identity(n, floor)));
 }
 
+/** A covariance of rank n - 1, at least 1, exactly: a product of short binary fractions. */
+function singular(random: Random, n: number): Matrix {
+  const b = matrix(n, Math.max(1, n - 1), () => Math.round(16 * random.normal()) / 16);
+  return times(b, transpose(b));
+}
+
 const host = (data: Iterable<number>, shape: readonly number[]): HostTensor => ({
   data: Float64Array.from(data),
   shape,
@@ -76,6 +88,7 @@ const host = (data: Iterable<number>, shape: readonly number[]): HostTensor => (
 /** A random model and measurements that follow it; all numbers are those of f32, so that every device has the same. */
 export function drawModel(spec: ModelSpec): Drawn {
   const { states, measured, time, batch, radius = 0.95, varying = [], biased = false, missing = 0, seed = 1 } = spec;
+  const { noise = "full", prior = 1, exact = false } = spec;
   const random = createRandom(seed + 1000 * states + measured);
   const vector = (n: number): Vector => Array.from({ length: n }, () => Math.fround(random.normal()));
   const dynamics = (): Matrix => {
@@ -90,13 +103,16 @@ export function drawModel(spec: ModelSpec): Drawn {
   };
   const f = part("f", dynamics);
   const u = part("u", () => biased ? vector(states) : new Array<number>(states).fill(0));
-  const q = part("q", () => covariance(random, states, 0.1));
+  const q = part("q", () => {
+    if (noise === "full") return covariance(random, states, 0.1);
+    return noise === "none" ? identity(states, 0) : singular(random, states);
+  });
   const h = part("h", () => round(matrix(measured, states, () => random.normal())));
   const d = part("d", () => biased ? vector(measured) : new Array<number>(measured).fill(0));
-  const r = part("r", () => covariance(random, measured, 0.2));
+  const r = part("r", () => exact ? identity(measured, 0) : covariance(random, measured, 0.2));
   const plain: PlainModel = {
     mean: vector(states),
-    covariance: covariance(random, states, 0.5),
+    covariance: round(covariance(random, states, 0.5).map((row) => row.map((x) => x * prior))),
     ...{ f: f.at, u: u.at, q: q.at, h: h.at, d: d.at, r: r.at },
   };
   const rows = Array.from({ length: batch ?? 1 }, () => simulate(plain, spec, random));

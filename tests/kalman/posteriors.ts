@@ -55,15 +55,15 @@ export function flatten(plain: readonly PlainPosterior[]): Numbers {
   };
 }
 
-/** The largest difference relative to the largest number of each array, at least 1. */
-export function errorOf(actual: Numbers, expected: Numbers): number {
+/** The largest difference relative to the largest number of each array, at least `least`. */
+export function errorOf(actual: Numbers, expected: Partial<Numbers>, least = 1): number {
   let worst = 0;
   for (const [name, wanted] of Object.entries(expected)) {
     const got = actual[name as keyof Numbers];
     assertEquals(got.length, wanted.length, name);
-    const size = wanted.reduce((most, x) => Math.max(most, Math.abs(x)), 1);
+    const size = wanted.reduce((most, x) => Math.max(most, Math.abs(x)), least);
     for (const [i, x] of wanted.entries()) {
-      const gap = Math.abs(got[i]! - x) / size;
+      const gap = got[i] === x ? 0 : Math.abs(got[i]! - x) / size;
       worst = Math.max(worst, Number.isNaN(gap) ? Infinity : gap);
     }
   }
@@ -74,6 +74,19 @@ export function errorOf(actual: Numbers, expected: Numbers): number {
 export function assertPosterior(actual: Numbers, expected: Numbers, tolerance: number, what: string): void {
   const error = errorOf(actual, expected);
   assert(error <= tolerance, `${what}: off by ${error}, allowed are ${tolerance}`);
+}
+
+/** Fails unless all arrays agree to `tolerance`, relative to the largest number of each, however small that is. */
+export function assertDigits(actual: Numbers, expected: Partial<Numbers>, tolerance: number, what: string): void {
+  const error = errorOf(actual, expected, 0);
+  assert(error <= tolerance, `${what}: off by ${error} of the largest number, allowed are ${tolerance}`);
+}
+
+/** Fails where a variance is below 0, or no number. */
+export function assertVariances(covariances: Float64Array, n: number, what: string): void {
+  for (const [i, x] of covariances.entries()) {
+    if (i % (n * n) % (n + 1) === 0) assert(x >= 0, `${what}: the variance ${x} of step ${Math.floor(i / (n * n))}`);
+  }
 }
 
 /** Fails unless covariances are symmetric, and no eigenvalue is below 0 but for rounding. */

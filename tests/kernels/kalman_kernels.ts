@@ -9,6 +9,7 @@ import {
   filterElements,
   filterStep,
   logLikelihoods,
+  smoothedStates,
   smootherElements,
   smootherStep,
 } from "../../src/kalman/programs.ts";
@@ -17,14 +18,20 @@ import { transitionOf } from "../../src/solve/methods.ts";
 import { drawModel, type ModelSpec } from "../kalman/models.ts";
 import { mapKernels } from "./map_kernels.ts";
 
-const RIDGE = 2 ** -21;
+const SHARE = 2 ** -10;
 
 /** All kernels of a model. */
 function modelKernels(spec: ModelSpec): Kernel[] {
   const { model, ys } = drawModel(spec);
   const [layout] = checkModel("Cannot test", model, ys);
-  const maps = [filterElements(layout), logLikelihoods(layout), smootherElements(layout, RIDGE)];
-  const steps = [filterStep(layout), smootherStep(layout, RIDGE)];
+  const n = layout.states;
+  const maps = [
+    filterElements(layout),
+    logLikelihoods(layout),
+    smootherElements(layout, SHARE),
+    ...[n * n + n, 2 * n * n + n].map((width) => smoothedStates(n, width, SHARE)),
+  ];
+  const steps = [filterStep(layout), smootherStep(layout, SHARE)];
   return [
     ...maps.flatMap((program) => mapKernels({ program, starts: [], same: {} }, false)).map(({ kernel }) => kernel),
     ...steps.flatMap((program) => solveKernels(program, transitionOf(program, { name: "sequential" }), 2, 100)),
