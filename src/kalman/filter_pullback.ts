@@ -2,8 +2,7 @@ import { sizeOf } from "../core/shape.ts";
 import { type Device, engineOf } from "../device.ts";
 import type { Engine, Memory } from "../engine/engine.ts";
 import { pullBackSolve } from "../solve/adjoint.ts";
-import { concat, constant } from "../trace/ops.ts";
-import { type RowProgram, traceRows } from "../trace/rows.ts";
+import { packedRows } from "../trace/packed_rows.ts";
 import type { ModelLayout } from "./model.ts";
 import { filterStep, rowParts } from "./programs.ts";
 
@@ -24,33 +23,6 @@ interface Outputs<M> {
   readonly logLik: M;
   readonly means: M;
   readonly covariances: M;
-}
-
-const packs = new Map<string, RowProgram>();
-
-/** Rows of states of the recursion, means, covariances and log-likelihoods, zeros for what is absent. */
-function packProgram(n: number, given: Outputs<boolean>): RowProgram {
-  const sizes = { means: [n], covariances: [n * n], logLik: [] };
-  const names = (Object.keys(sizes) as (keyof typeof sizes)[]).filter((name) => given[name]);
-  const key = `${n} ${names.join(" ")}`;
-  let program = packs.get(key);
-  if (program === undefined) {
-    program = traceRows({
-      name: "states of a Kalman filter",
-      inputs: Object.fromEntries(names.map((name) => [name, sizes[name]])),
-      access: given.logLik ? { logLik: { per: "sequence" } } : {},
-      params: {},
-      fn: (row) => ({
-        rows: concat(
-          ...(Object.keys(sizes) as (keyof typeof sizes)[]).map((name) =>
-            given[name] ? row[name] : constant(0, sizes[name])
-          ),
-        ),
-      }),
-    });
-    packs.set(key, program);
-  }
-  return program;
 }
 
 /** `(B, state)`: the initial state, then a log-likelihood of nothing, which is never read; `own` takes it over at once. */
@@ -95,14 +67,15 @@ export function pullBackFilter(
     own(engine.allocate(engine.dtype, length, "a cotangent of a Kalman filter"));
   const pack = (parts: Outputs<Memory | null>): Memory => {
     const out = allocate(batch * time * state);
-    const flags = {
-      means: parts.means !== null,
-      covariances: parts.covariances !== null,
-      logLik: parts.logLik !== null,
-    };
-    const program = packProgram(n, flags);
-    const inputs = program.inputs.map(({ path }) => ({ memory: parts[path as keyof typeof parts]!, start: null }));
-    engine.map({ program, params: [], inputs, outputs: [out], batch, time });
+    const inputs = [parts.means, parts.covariances, parts.logLik];
+    const [means, covariances, logLik] = inputs.map((memory) => ({ absent: memory === null }));
+    const program = packedRows([
+      { size: n, ...means },
+      { size: n * n, ...covariances },
+      { size: 1, per: "sequence", ...logLik },
+    ]);
+    const present = inputs.flatMap((memory) => memory === null ? [] : [{ memory, start: null }]);
+    engine.map({ program, params: [], inputs: present, outputs: [out], batch, time });
     return out;
   };
   /** Columns of `(count, stride)`. */

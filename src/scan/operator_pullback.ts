@@ -3,8 +3,8 @@ import type { Engine, Memory } from "../engine/engine.ts";
 import { pullBackSolve, type SolvedJob } from "../solve/adjoint.ts";
 import { rowAt } from "../solve/run_program.ts";
 import { sumProgram } from "../tape.ts";
-import { concat, constant } from "../trace/ops.ts";
-import { type RowProgram, traceRows } from "../trace/rows.ts";
+import { packedRows } from "../trace/packed_rows.ts";
+import type { RowProgram } from "../trace/rows.ts";
 import { elementWords, operatorStep } from "./operator_step.ts";
 
 /** One call of `associativeScan`, as its pullback needs it. */
@@ -18,25 +18,6 @@ export interface ScannedElements {
   readonly batch: number;
   readonly time: number;
   readonly reverse: boolean;
-}
-
-const packs = new Map<string, RowProgram>();
-
-/** Rows of arrays of these sizes, one after the other; zeros for those that are absent. */
-function packProgram(sizes: readonly number[], present: readonly boolean[]): RowProgram {
-  const key = sizes.map((size, k) => present[k] ? `${size}` : `${size} zeros`).join();
-  let program = packs.get(key);
-  if (program === undefined) {
-    const names = sizes.map((_, k) => `array${k}`);
-    program = traceRows({
-      name: "elements as rows",
-      inputs: Object.fromEntries(names.flatMap((name, k) => present[k] ? [[name, [sizes[k]!]]] : [])),
-      params: {},
-      fn: (row) => ({ rows: concat(...names.map((name, k) => present[k] ? row[name] : constant(0, [sizes[k]!]))) }),
-    });
-    packs.set(key, program);
-  }
-  return program;
 }
 
 /** What flows back to parameters, and rows `(B, T, words)` of what flows back to elements. */
@@ -92,7 +73,7 @@ class Workspace {
     const { engine, words, call: { program, batch, time } } = this;
     const out = this.allocate(batch * time * words);
     engine.map({
-      program: packProgram(program.outputs.map(({ node }) => node.size), arrays.map((memory) => memory !== null)),
+      program: packedRows(program.outputs.map(({ node }, k) => ({ size: node.size, absent: arrays[k] === null }))),
       params: [],
       inputs: arrays.flatMap((memory) => memory === null ? [] : [{ memory, start: null }]),
       outputs: [out],

@@ -3,9 +3,8 @@ import { engineOf } from "../device.ts";
 import type { Engine, Memory } from "../engine/engine.ts";
 import { pullBackMap } from "../map/map_pullback.ts";
 import { adjointOf } from "../trace/adjoint.ts";
-import { concat } from "../trace/ops.ts";
+import { packedRows } from "../trace/packed_rows.ts";
 import type { StepProgram } from "../trace/program.ts";
-import { type RowProgram, traceRows } from "../trace/rows.ts";
 import { sumProgram } from "../tape.ts";
 import { chooseMethod } from "./auto.ts";
 import { type MethodName, transitionOf } from "./methods.ts";
@@ -32,25 +31,6 @@ export interface Adjoint {
   /** How the reversed recurrence ran, and why. */
   readonly method: MethodName;
   readonly reason: string;
-}
-
-const packs = new Map<string, RowProgram>();
-
-/** Rows `[ȳ[t-1], h[t-1], x[t]]`: what the adjoint reads to get from λ[t] to λ[t-1]. */
-function packProgram(state: number, input: number): RowProgram {
-  const key = `${state}|${input}`;
-  let program = packs.get(key);
-  if (program === undefined) {
-    program = traceRows({
-      name: "inputs of an adjoint",
-      inputs: { cotangent: [state], h: [state], ...(input === 0 ? {} : { x: [input] }) },
-      access: { cotangent: { shift: 1 }, h: { shift: 1 } },
-      params: {},
-      fn: (row) => ({ rows: concat(row.cotangent, row.h, ...(input === 0 ? [] : [row.x])) }),
-    });
-    packs.set(key, program);
-  }
-  return program;
 }
 
 /** The rows of an array, the last first: time runs backward, and the sequences are in reversed order. */
@@ -80,8 +60,10 @@ export function solveAdjoint(job: SolvedJob, cotangent: Memory): Adjoint {
   const { step, timed } = adjointOf(program);
   const packed = engine.allocate(engine.dtype, batch * time * step.input, `inputs of "${step.name}"`);
   const sources = [cotangent, ys, ...(xs === null ? [] : [xs])];
+  // What gets from λ[t] to λ[t-1]: ȳ[t-1], h[t-1], x[t].
+  const before = { size: state, shift: 1 };
   engine.map({
-    program: packProgram(state, input),
+    program: packedRows([before, before, ...(xs === null ? [] : [{ size: input }])]),
     params: [],
     inputs: sources.map((memory, k) => ({ memory, start: k === 1 ? h0 : null })),
     outputs: [packed],
@@ -100,12 +82,12 @@ export function solveAdjoint(job: SolvedJob, cotangent: Memory): Adjoint {
     { program: step, transition, params: [...params, ...last], xs: rows, h0: start, batch, time },
   );
   // λ[t-1] at row t, h̄0 at row 0.
-  const before = reverseRows(engine, reversed, batch * time, state);
-  const atStart = rowAt(engine, before, 0, batch, time, state);
+  const earlier = reverseRows(engine, reversed, batch * time, state);
+  const atStart = rowAt(engine, earlier, 0, batch, time, state);
   const lambda = engine.allocate(engine.dtype, batch * time * state, "cotangents");
-  const inputs = [{ memory: before, start: end }];
+  const inputs = [{ memory: earlier, start: end }];
   engine.map({ program: sumProgram(state, [-1]), params: [], inputs, outputs: [lambda], batch, time });
-  for (const memory of [rows, end, start, reversed, before, ...last]) engine.free(memory);
+  for (const memory of [rows, end, start, reversed, earlier, ...last]) engine.free(memory);
   return { lambda, h0: atStart, method, reason };
 }
 

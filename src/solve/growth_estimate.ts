@@ -2,9 +2,8 @@ import { createRandom } from "../core/random.ts";
 import type { Engine, Memory } from "../engine/engine.ts";
 import { topological } from "../trace/graph.ts";
 import { GONE, growthOf } from "../trace/growth.ts";
-import { concat } from "../trace/ops.ts";
+import { packedRows } from "../trace/packed_rows.ts";
 import type { StepProgram } from "../trace/program.ts";
-import { type RowProgram, traceRows } from "../trace/rows.ts";
 import { rowAt, runProgram } from "./run_program.ts";
 
 /** The largest Lyapunov exponent along a trajectory. */
@@ -27,25 +26,6 @@ export interface Trajectory {
   readonly ys: Memory;
   readonly batch: number;
   readonly time: number;
-}
-
-const packs = new Map<string, RowProgram>();
-
-/** Rows `[h[t-1], x[t]]`. */
-function packProgram(state: number, input: number): RowProgram {
-  const key = `${state}|${input}`;
-  let program = packs.get(key);
-  if (program === undefined) {
-    program = traceRows({
-      name: "rows along a trajectory",
-      inputs: { h: [state], ...(input === 0 ? {} : { x: [input] }) },
-      access: { h: { shift: 1 } },
-      params: {},
-      fn: (row) => ({ rows: concat(row.h, ...(input === 0 ? [] : [row.x])) }),
-    });
-    packs.set(key, program);
-  }
-  return program;
 }
 
 /** Steps of a chunk on an engine that runs chunks side by side, and at most how many there are. */
@@ -84,7 +64,14 @@ export async function estimateGrowth(
   const skip = Math.min(TURNING_STEPS, Math.floor(length / 8));
   const packed = engine.allocate(engine.dtype, batch * time * width, "rows along a trajectory");
   const inputs = [{ memory: ys, start: h0 }, ...(xs === null ? [] : [{ memory: xs, start: null }])];
-  engine.map({ program: packProgram(state, input), params: [], inputs, outputs: [packed], batch, time });
+  engine.map({
+    program: packedRows([{ size: state, shift: 1 }, ...(xs === null ? [] : [{ size: input }])]),
+    params: [],
+    inputs,
+    outputs: [packed],
+    batch,
+    time,
+  });
   // Chunk c of sequence b becomes sequence b · chunks + c; less than a chunk of rows is left over at the end.
   const rows = batch === 1 || chunks * length === time
     ? packed
