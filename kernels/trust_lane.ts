@@ -115,7 +115,6 @@ export function laneApply(spec: TrustSpec, chunked: boolean): string[] {
     ...(chunked ? text.load : []),
     "if (exact >= first && exact < last) {",
     ...exactRow,
-    ...list(size).map((p) => keep(p, `v${p}`)),
     ...text.exactly,
     "r++;",
     // What the phases before computed of rows that are exact must not pretend that later ones are.

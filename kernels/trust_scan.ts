@@ -50,6 +50,7 @@ export function trustCosts({ size: n, adaptive }: Pick<TrustSpec, "size" | "adap
 
 function header(spec: TrustSpec): string {
   const { reduce, apply, chunkBytes } = trustCosts(spec);
+  const n = spec.size;
   const owner = isTiled(spec) ? "workgroup" : "invocation";
   return `
 delta[t] = Gamma[t] (r[t] + G[t] delta[t-1]) over units of ${spec.size} states, a Kalman filter with the iterate as observation.
@@ -58,7 +59,9 @@ reduce: each chunk as a function of the state before it: filtered mean A x + b o
 (Sarkka and Garcia-Fernandez 2021), to AGG. spine: mean and variance before each chunk, one ${owner} per (sequence, unit),
 chunk after chunk. apply: the filter again from there, and what becomes of the iterate.
 Bytes per state: reduce ${reduce.bytes}, apply ${apply.bytes}; ${chunkBytes} a chunk and unit. Operations per state: reduce
-about ${reduce.operations}, apply ${apply.operations}.`;
+about ${reduce.operations}, apply ${apply.operations}; undamped they are ${2 * n * (n + 1)} and ${
+    2 * n
+  }, of as many bytes.`;
 }
 
 function assemble(

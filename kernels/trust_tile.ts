@@ -88,7 +88,6 @@ export function tileApply(spec: TrustSpec, chunked: boolean): string[] {
     ...(chunked ? text.load : []),
     "if (exact >= first && exact < last) {",
     ...exactRow,
-    keep("v"),
     ...text.exactly,
     "r++;",
     // What the phases before computed of rows that are exact must not pretend that later ones are.

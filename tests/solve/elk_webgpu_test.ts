@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
-  defineStep,
   type Device,
   elk,
   enqueueSolve,
@@ -14,10 +13,13 @@ import {
   type Step,
 } from "../../mod.ts";
 import { engineOf } from "../../src/device.ts";
+import type { SweepJob } from "../../src/engine/engine.ts";
 import { GpuEngine } from "../../src/engine/webgpu/engine.ts";
-import * as ops from "../../src/trace/ops.ts";
+import { transitionOf } from "../../src/solve/methods.ts";
+import { programOf } from "../../src/step.ts";
 import { assertClose, assertSame, host, numbers, read } from "./arrays.ts";
 import { argru, argruProblem, lorenz96Euler, lorenzProblem } from "./elk_cases.ts";
+import { mixer, pairs, posed, rooted, runaway } from "./elk_steps.ts";
 import { MACHINES, testOn } from "./machines.ts";
 import { LOOP_CASES, problemOf } from "./problems.ts";
 
@@ -42,48 +44,25 @@ async function follow(
   return { residuals: solution.stats.residuals, iterates: await read(solution.iterates!) };
 }
 
-/** Steps that mix n states, chaotic for large gains: a workgroup has a unit from n = 5 on, an invocation has it below. */
-const mixer = (n: number): Step =>
-  defineStep({
-    name: `mixer ${n}`,
-    state: n,
-    input: 1,
-    params: { w: [n, n] },
-    step: ({ h, x, p }) => ops.mul(2, ops.sin(ops.add(ops.matvec(p.w, h), ops.sum(x)))),
-  });
-
-/** Blocks of two in every layout are rotors; these are of five, strided over 10 states: two units for workgroups. */
-const pairs: Step = defineStep({
-  name: "pairs of five",
-  state: 10,
-  input: 1,
-  params: {},
-  step: ({ h, x }) => {
-    const part = (k: number): typeof h => ops.slice(h, 2 * k, 2 * k + 2);
-    const whole = [0, 1, 2, 3, 4].map(part).reduce((sum, v) => ops.add(sum, v));
-    return ops.concat(...[0, 1, 2, 3, 4].map((k) => ops.sin(ops.add(ops.sub(whole, ops.mul(2, part(k))), ops.sum(x)))));
-  },
-});
-
-/** `time` steps of three sequences. */
-function posed(step: Step, time: number): Problem {
-  const w = step === pairs
-    ? {}
-    : { w: host(numbers(step.state ** 2, 1.6 / Math.sqrt(step.state), 3), [step.state, step.state]) };
-  const h0 = host(numbers(3 * step.state, 1, 4), [3, step.state]);
-  return { params: w, xs: host(numbers(3 * time, 0.5, 5), [3, time, 1]), h0 };
-}
-
 const FOLLOWED: readonly (readonly [step: Step, problem: Problem, method: Method, sweeps: number])[] = [
   [argru, argruProblem(0, 700), elk(), 7],
-  [argru, argruProblem(0, 700), quasiElk(), 9],
+  [argru, argruProblem(0, 1501), quasiElk(), 9],
   [argru, argruProblem(0, 300), elk({ damping: 1 / 300 }), 6],
   [lorenz96Euler, lorenzProblem(1, 300), elk(), 6],
   // It refuses its eighth sweep.
   [lorenz96Euler, lorenzProblem(1, 300), quasiElk(), 11],
   [lorenz96Euler, lorenzProblem(1, 60), elk({ damping: 0.1 }), 6],
-  ...[2, 3, 8, 16].map((n) => [mixer(n), posed(mixer(n), 150), elk({ damping: 0.03 }), 3] as const),
+  ...[3, 8, 16].map((n) => [mixer(n), posed(mixer(n), 150), elk({ damping: 0.03 }), 3] as const),
   [mixer(6), posed(mixer(6), 70), elk(), 5],
+  // Entries that the guess takes the place of say nothing about the damping.
+  ...[3, 6].map((n) => [mixer(n), posed(mixer(n), 50, 30), elk(), 5] as const),
+  [mixer(3), posed(mixer(3), 50, 30), quasiElk(), 5],
+  ...[2, 5].map((n) => [rooted(n), posed(rooted(n), 50, 30, 1e9), elk(), 5] as const),
+  // Of one chunk: the maps of chunks know nothing of entries that are replaced.
+  ...[[3, 21], [5, 21]].map(([n, time]) =>
+    [runaway(n!), posed(runaway(n!), time!), elk({ damping: 1e-20 }), 1] as const
+  ),
+  ...[1, 2, 5].map((n) => [rooted(n), posed(rooted(n), 90), elk({ damping: 1e-3 }), 2] as const),
   [pairs, posed(pairs, 100), elk({ damping: 0.1 }), 3],
 ];
 
@@ -94,6 +73,7 @@ testOn(GPU, "sweep by sweep it does what the CPU engine does", async (device) =>
     const expected = await follow(cpu, step, problem, method, sweeps);
     const actual = await follow(device, step, problem, method, sweeps);
     assertEquals(actual.residuals.length, sweeps, what);
+    assert(!step.name.startsWith("runaway") || expected.iterates.some((v) => Math.abs(v) > 1e6), what);
     // Roundings of 1e-7 that these recurrences amplify at most a thousandfold in so few sweeps.
     for (const [k, e] of expected.residuals.entries()) {
       const found = actual.residuals[k]!;
@@ -155,6 +135,33 @@ testOn(GPU, "windows are sweeps of their own", async (device) => {
     using first = await solve(lorenz96Euler, problem, { device, method, window: 64 });
     assertSame((await read(first.ys)).slice(0, 64 * 5), await read(whole.ys), method.name);
   }
+});
+
+testOn(GPU, "windows are as long as the memory for entries, predictions and iterates allows", (device) => {
+  const engine = engineOf(device);
+  assert(engine instanceof GpuEngine);
+  const { bindingBytes } = engine.machine.limits;
+  for (
+    const [step, method, entries, kept] of [
+      [mixer(3), elk(), 9, 9],
+      [mixer(3), elk({ damping: 1 }), 9, 0],
+      [mixer(3), quasiElk(), 3, 9],
+      [mixer(16), elk(), 256, 48],
+    ] as const
+  ) {
+    const program = programOf(step);
+    const transition = transitionOf(program, { ...method, name: method.name as "elk" });
+    const batch = 4096;
+    const [time, state] = [10 ** 6, step.state];
+    const rows = engine.affordableWindow({ program, transition, batch, time } as unknown as SweepJob);
+    const held = rows * batch * 4 * (2 * state + 1 + state + entries + kept);
+    assert(held <= 2 ** 30 && rows * batch * 4 * Math.max(state + entries, kept) <= bindingBytes, `${rows} rows`);
+    // And not much shorter.
+    const longer = (rows + 1) * batch * 4;
+    const fits = longer * (2 * state + 1 + 2 * state + entries + kept) <= 2 ** 30;
+    assert(!fits || longer * (state + entries + kept) > bindingBytes - 1024, `${rows} rows, ${rows + 1} would do`);
+  }
+  return Promise.resolve();
 });
 
 testOn(GPU, "nothing is waited for within a solve", async (device) => {

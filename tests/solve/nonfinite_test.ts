@@ -215,7 +215,7 @@ testOn(MACHINES, "a NaN late in a long input is found once all before it has set
   const xs = host(numbers(time, 1, 9), [time, 1]);
   xs.data[at] = NaN;
   const problem = { params: cell.init(device, { seed: 2 }), xs };
-  for (const [method, most] of [["deer", 12], ["quasi-deer", 60]] as const) {
+  for (const [method, most] of [["deer", 12], ["quasi-deer", 60], ["elk", 20], ["quasi-elk", 60]] as const) {
     const error = await assertRejects(
       () => solve(cell, problem, { device, method }),
       SolveError,

@@ -1,6 +1,6 @@
 import { MAX_TURNS } from "../../../kernels/kernel.ts";
 import type { TrustKernel, TrustSpec } from "../../../kernels/trust.ts";
-import { trustRestore, trustSums, trustWeigh } from "../../../kernels/trust_rule.ts";
+import { MOST_PARTS, SUM_LANES, trustRestore, trustSums, trustWeigh } from "../../../kernels/trust_rule.ts";
 import {
   FIXED_TURNS,
   isTiled,
@@ -25,6 +25,8 @@ type TrustEntries = Extract<TransitionEntries, { kind: "blocks" | "terms" | "col
 
 /** Chunks that keep a large GPU busy: an invocation's, or a workgroup's. */
 const WANTED = { lane: 65536, tile: 2048 } as const;
+/** Elements that one part of the sums takes at least, but for the last. */
+const LEAST_PART = 16 * SUM_LANES;
 /** A chunk costs its map, and a turn of the spine. */
 const LEAST_ROWS = 32;
 
@@ -146,4 +148,10 @@ export function trustChunkRows({ spec }: TrustPlan, batch: number, rows: number,
 /** Chunks that one dispatch of the spine goes through. */
 export function trustClimb({ spec }: TrustPlan): number {
   return Math.floor((MAX_TURNS - FIXED_TURNS) / trustTurns(spec).chunk);
+}
+
+/** Rows of each part of the sums: enough work for its workgroup, and not more parts than the rule adds up. */
+export function sumRows(rows: number, state: number): number {
+  const parts = Math.min(MOST_PARTS, Math.ceil(rows * state / LEAST_PART));
+  return Math.ceil(rows / parts);
 }

@@ -5,17 +5,14 @@ import {
   type TrustKernel,
   type TrustParams,
 } from "../../../kernels/trust.ts";
-import { MOST_PARTS, RULE_LANES, SUM_LANES } from "../../../kernels/trust_rule.ts";
+import { RULE_LANES, SUM_LANES } from "../../../kernels/trust_rule.ts";
 import { trustGroups } from "../../../kernels/trust_scan.ts";
 import type { SweepJob } from "../engine.ts";
 import { BALANCE, FIRST_DAMPING, NEAR } from "../trust.ts";
 import type { Machine, Region } from "./machine.ts";
 import { BINDING_STEP, WORD_BYTES } from "./memory.ts";
-import { trustChunkRows, trustClimb, type TrustPlan } from "./trust_plan.ts";
+import { sumRows, trustChunkRows, trustClimb, type TrustPlan } from "./trust_plan.ts";
 import type { Recorded } from "./window.ts";
-
-/** Elements that one part of the sums takes at least. */
-const LEAST_PART = 16 * SUM_LANES;
 
 /** What a window of it works on. */
 export interface TrustArrays {
@@ -55,8 +52,8 @@ export class TrustScan {
     const { size, adaptive } = plan.spec;
     this.#chunkRows = trustChunkRows(plan, batch, rows, state);
     this.#chunks = Math.ceil(rows / this.#chunkRows);
-    this.#parts = Math.min(MOST_PARTS, Math.ceil(rows * state / LEAST_PART));
-    this.#partRows = Math.ceil(rows / this.#parts);
+    this.#partRows = sumRows(rows, state);
+    this.#parts = Math.ceil(rows / this.#partRows);
     const step = BINDING_STEP / WORD_BYTES;
     this.#second = step * Math.ceil(batch * rows * state / step);
     const allocate = (words: number, label: string): Region => {

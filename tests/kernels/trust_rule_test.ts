@@ -1,136 +1,14 @@
-// The kernels of ELK that a solve of few rows hardly reaches: the spine in several dispatches, sums of many parts, the rule
-// at all its edges, and the way back.
+// The rule for the damping of ELK on the device: its sums, at all its edges, and the way back.
 
 import { assert, assertEquals } from "@std/assert";
 import { NONE, STATE, STATE_WORDS, STATUS } from "../../kernels/sequence.ts";
-import {
-  chunkPart,
-  chunkWords,
-  packTrustParams,
-  TRUST,
-  TRUST_WORDS,
-  type TrustKernel,
-  type TrustParams,
-  type TrustSpec,
-} from "../../kernels/trust.ts";
-import { trustRestore, trustSums } from "../../kernels/trust_rule.ts";
-import { trustGroups, trustSpine } from "../../kernels/trust_scan.ts";
-import { planTrust } from "../../src/engine/webgpu/trust_plan.ts";
-import type { Machine } from "../../src/engine/webgpu/machine.ts";
+import { TRUST, TRUST_WORDS } from "../../kernels/trust.ts";
+import { MOST_PARTS, trustRestore, trustSums } from "../../kernels/trust_rule.ts";
 import { BALANCE, NEAR, type TrustHistory, weigh } from "../../src/engine/trust.ts";
+import { planTrust, sumRows } from "../../src/engine/webgpu/trust_plan.ts";
 import { openTestMachine, testOnGpu } from "../engine/webgpu/adapter.ts";
 import { assertClose, assertSame, numbers } from "../solve/arrays.ts";
-import { eliminate, type Matrix, unit } from "../solve/elk_reference.ts";
-import { Guarded } from "./scan_support.ts";
-
-type Arrays = Readonly<Record<string, Float32Array | Uint32Array>>;
-
-/** Dispatches of a kernel, one for each of `parts`, on arrays by name; answers them all as bits. */
-async function run(
-  machine: Machine,
-  kernel: TrustKernel,
-  groups: number,
-  arrays: Arrays,
-  parts: readonly TrustParams[],
-): Promise<Record<string, Uint32Array>> {
-  const memory = kernel.arrays.map((name) => new Guarded(machine, arrays[name]!));
-  for (const part of parts) {
-    const uniform = machine.uniform(packTrustParams(part));
-    machine.dispatch(kernel, machine.bind(kernel, [uniform, ...memory.map(({ region }) => region)]), groups);
-  }
-  const found: Record<string, Uint32Array> = {};
-  for (const [i, name] of kernel.arrays.entries()) found[name] = await memory[i]!.take();
-  return found;
-}
-
-const floats = (words: Uint32Array): Float32Array => new Float32Array(words.buffer);
-const bits = (values: readonly number[]): Uint32Array => new Uint32Array(Float32Array.from(values).buffer);
-
-/** Words of the state of sequences. */
-function states(fields: readonly Partial<Record<keyof typeof STATE, number>>[]): Uint32Array {
-  const words = new Uint32Array(fields.length * STATE_WORDS);
-  for (const [b, given] of fields.entries()) {
-    for (const [field, value] of Object.entries(given)) {
-      words[b * STATE_WORDS + STATE[field as keyof typeof STATE]] = value;
-    }
-  }
-  return words;
-}
-
-const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-const times = (a: Matrix, b: Matrix): Matrix =>
-  a.map((row) => b[0]!.map((_, j) => row.reduce((s, v, k) => s + v * b[k]![j]!, 0)));
-const turned = (a: Matrix): Matrix => a[0]!.map((_, j) => a.map((row) => row[j]!));
-const plus = (a: Matrix, b: Matrix): Matrix => a.map((row, i) => row.map((v, j) => v + b[i]![j]!));
-
-for (
-  const [size, layout] of [[1, "contiguous"], [2, "strided"], [4, "contiguous"], [5, "contiguous"], [
-    16,
-    "strided",
-  ]] as const
-) {
-  testOnGpu(`the spine of ELK over units of ${size} combines chunks, in one dispatch or in several`, async () => {
-    const machine = await openTestMachine();
-    const spec: TrustSpec = { size, layout, adaptive: false };
-    const [batch, chunks, units, n] = [2, 7, 3, size];
-    const [width, part] = [chunkWords(n), chunkPart(n)];
-    const data = new Float32Array(batch * chunks * width * units).fill(NaN);
-    const word = (b: number, c: number, w: number, u: number): number => ((b * chunks + c) * width + w) * units + u;
-    const matrix = (b: number, c: number, u: number, first: number): Matrix =>
-      range(n).map((i) => range(n).map((j) => data[word(b, c, first + i * n + j, u)]!));
-    const vector = (b: number, c: number, u: number, first: number): Matrix =>
-      range(n).map((i) => [data[word(b, c, first + i, u)]!]);
-    for (const b of range(batch)) {
-      for (const c of range(chunks)) {
-        for (const u of range(units)) {
-          const random = Array.from(numbers(3 * n * n + 2 * n, 1, 100 * b + 10 * c + u));
-          const set = (first: number, values: Matrix): void =>
-            values.flat().forEach((value, e) => data[word(b, c, first + e, u)] = value);
-          const take = (columns: number): Matrix => range(n).map(() => random.splice(0, columns));
-          const [a, root, half] = [take(n), take(n), take(n)];
-          set(part.A, a);
-          // Variances of any size, information that is singular where there are more states than one.
-          set(part.C, plus(times(root, turned(root)), unit(n)).map((row) => row.map((v) => v * 10 ** (c - 2))));
-          const few = half.map((row) => row.map((v, k) => (k === 0 && n > 1 ? 0 : v)));
-          set(part.J, times(few, turned(few)));
-          set(part.b, take(1));
-          set(part.eta, take(1));
-        }
-      }
-    }
-    const kernel = trustSpine(spec);
-    const arrays = { S: states([{ status: STATUS.running }, { status: STATUS.running }]), AGG: data };
-    const groups = trustGroups(spec, batch * units);
-    const base = { batch, units, size: n, chunks };
-    const { AGG } = await run(machine, kernel, groups, arrays, [{ ...base, first: 0, count: chunks }]);
-    const found = floats(AGG!);
-    for (const b of range(batch)) {
-      for (const u of range(units)) {
-        let mean: Matrix = range(n).map(() => [0]);
-        let variance: Matrix = range(n).map(() => range(n).map(() => 0));
-        for (const c of range(chunks)) {
-          const what = `sequence ${b}, unit ${u}, before chunk ${c}`;
-          const at = (first: number, count: number): number[] =>
-            range(count).map((e) => found[word(b, c, first + e, u)]!);
-          const size = Math.max(1, ...variance.flat().map(Math.abs));
-          assertClose(at(part.variance, n * n), variance.flat(), 2e-5 * n * size, `variance of ${what}`);
-          assertClose(at(part.mean, n), mean.flat(), 2e-5 * n * size, `mean of ${what}`);
-          const [A, C, J] = [part.A, part.C, part.J].map((first) => matrix(b, c, u, first)) as [Matrix, Matrix, Matrix];
-          const rest = times(A, eliminate(plus(unit(n), times(variance, J)), unit(n)));
-          mean = plus(times(rest, plus(mean, times(variance, vector(b, c, u, part.eta)))), vector(b, c, u, part.b));
-          variance = plus(times(times(rest, variance), turned(A)), C);
-        }
-      }
-    }
-    const pieces = [[0, 3], [3, 3], [6, 3]].map(([first, count]) => ({ ...base, first: first!, count: count! }));
-    assertSame((await run(machine, kernel, groups, arrays, pieces)).AGG!, AGG!, "in three dispatches");
-    // Sequences that are not running are left alone.
-    const idle = { ...arrays, S: states([{ status: STATUS.converged }, { status: STATUS.maxSweeps }]) };
-    const left = await run(machine, kernel, groups, idle, [{ ...base, first: 0, count: chunks }]);
-    assertSame(left.AGG!, new Uint32Array(data.buffer), "not running");
-    await machine.dispose();
-  });
-}
+import { bits, floats, range, run, states } from "./trust_support.ts";
 
 testOnGpu("the sums of ELK are those over rows that are not exact, of what is finite", async () => {
   const machine = await openTestMachine();
@@ -163,6 +41,16 @@ testOnGpu("the sums of ELK are those over rows that are not exact, of what is fi
     }
   }
   await machine.dispose();
+});
+
+Deno.test("the parts of the sums of ELK hold every row, and are not too many", () => {
+  for (const rows of [1, 2, 63, 1501, 10_001, 123_457, 10 ** 7]) {
+    for (const state of [1, 3, 64]) {
+      const parts = Math.ceil(rows / sumRows(rows, state));
+      assert(parts >= 1 && parts <= MOST_PARTS && parts * sumRows(rows, state) >= rows, `${rows} rows of ${state}`);
+      assert(parts === 1 || sumRows(rows, state) * state >= 4096 / 2, `${rows} rows of ${state}: ${parts} parts`);
+    }
+  }
 });
 
 testOnGpu("the rule for λ is that of the CPU engine", async () => {
