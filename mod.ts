@@ -20,7 +20,9 @@
 export type { DType, HostArray, HostTensor, Shape, ShapeTree, Tree } from "./src/core/types.ts";
 export { DeviceError, KernelError, TraceError } from "./src/core/errors.ts";
 export { type Device, type DeviceOptions, openDevice } from "./src/device.ts";
-export { type Tensor, tensor, type TensorLike, tidy, toDevice, toHost } from "./src/tensor.ts";
+export { type Tensor, tensor, type TensorLike, toHost } from "./src/tensor.ts";
+export { type TensorBranch, type TensorTree, toDevice } from "./src/tensor_tree.ts";
+export { tidy } from "./src/scope.ts";
 export { defineStep, type JacobianStructure, type ParameterSyms, type Step, type StepSpec } from "./src/step.ts";
 export type { InitOptions } from "./src/init_params.ts";
 export type { InitRule, InitRules, InitScheme, MatrixRule, SingleRule } from "./src/init.ts";
@@ -142,6 +144,7 @@ export { pool, type PoolOptions } from "./src/layers/pool.ts";
 export { recurrent, type RecurrentOptions } from "./src/layers/recurrent.ts";
 export { residual } from "./src/layers/residual.ts";
 export { reversed } from "./src/layers/reversed.ts";
+export type { LayerDirection } from "./src/layers/directions.ts";
 export { defineLinearLayer, type LinearLayer, type SequenceLayer } from "./src/layers/linear_layer.ts";
 export type {
   GateArguments,

@@ -23,7 +23,7 @@ import { readDigits, splitDigits } from "./lib/digits.ts";
 import { followTraining, listenForInterrupt, readCheckpoint } from "./lib/follow_training.ts";
 import { FlagError, readCount, readFlags } from "./lib/read_flags.ts";
 import { formatCount } from "./lib/table.ts";
-import { BATCH, type DigitSettings, trainDigits } from "./lib/train_digits.ts";
+import { BATCH, digitModel, type DigitSettings, trainDigits } from "./lib/train_digits.ts";
 import { readTrainFlags, TRAIN_FLAGS, TRAIN_USAGE, type TrainOptions } from "./lib/train_flags.ts";
 
 const USAGE = `Trains a GRU to tell handwritten digits that it reads pixel by pixel.
@@ -69,13 +69,15 @@ async function run(options: DigitOptions): Promise<void> {
   }
   const interrupt = listenForInterrupt();
   try {
-    const training = trainDigits(device, settings, await readCheckpoint(device, options), interrupt.signal);
+    const resume = await readCheckpoint(device, options, digitModel(hidden, method).params);
+    const training = trainDigits(device, settings, resume, interrupt.signal);
     const perEpoch = Math.floor(train.labels.length / BATCH);
     const title = `A GRU of ${hidden} units reads digits pixel by pixel`;
     const { points, seconds } = await followTraining(training, options, {
       name: "digits",
       title,
       steps: epochs * perEpoch,
+      from: resume?.step,
       epoch: perEpoch,
     });
     const { accuracy, loss, step } = points.at(-1)!;

@@ -14,10 +14,11 @@
 
 import { DeviceError, openDevice } from "@cervid/cervid";
 import { followTraining, listenForInterrupt, readCheckpoint } from "./lib/follow_training.ts";
+import { makeFolderOf } from "./lib/output_files.ts";
 import { FlagError, readFlags } from "./lib/read_flags.ts";
 import { HELD_OUT_FROM, readRecord } from "./lib/record.ts";
 import { formatCount } from "./lib/table.ts";
-import { BATCH, CHUNK, HIDDEN, judgeModel, STEPS, trainEcg, writeModel } from "./lib/train_ecg.ts";
+import { BATCH, CHUNK, HIDDEN, judgeModel, SHAPES, STEPS, trainEcg, writeModel } from "./lib/train_ecg.ts";
 import { readTrainFlags, TRAIN_FLAGS, TRAIN_USAGE, type TrainOptions } from "./lib/train_flags.ts";
 
 const USAGE = `Trains a GRU to tell the next sample of an electrocardiogram.
@@ -34,13 +35,15 @@ const LOG_EVERY = 50;
 async function run(options: TrainOptions, save: string | undefined): Promise<void> {
   const { steps = STEPS, seed, method, backend, dtype, json } = options;
   const samples = await readRecord();
+  if (save !== undefined) await makeFolderOf("save", save);
   await using device = await openDevice({ backend, dtype });
   const interrupt = listenForInterrupt();
   try {
-    const resume = await readCheckpoint(device, options);
+    const resume = await readCheckpoint(device, options, SHAPES);
     const training = trainEcg(device, { samples, steps, seed, method, logEvery: LOG_EVERY }, resume, interrupt.signal);
     const title = `A GRU of ${HIDDEN} units learns to tell the next sample of an ECG`;
-    const { params, points, seconds } = await followTraining(training, options, { name: "ecg_train", title, steps });
+    const follow = { name: "ecg_train", title, steps, from: resume?.step };
+    const { params, points, seconds } = await followTraining(training, options, follow);
     const { record, heldOut } = await judgeModel(device, params, samples);
     const { step, loss } = points.at(-1)!;
     if (save !== undefined) {

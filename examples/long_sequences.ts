@@ -15,13 +15,14 @@
  * same; a step takes 9 sweeps of the two GRUs together at first, and 37 at the end; with --warm-starts 9 and 10.
  */
 
-import { DeviceError, openDevice, readUea, type UeaDataset, warmStarts } from "@cervid/cervid";
+import { DeviceError, openDevice, type UeaDataset, warmStarts } from "@cervid/cervid";
 import { followTraining, listenForInterrupt, readCheckpoint } from "./lib/follow_training.ts";
 import { generateMotion } from "./lib/generated_motion.ts";
 import { FlagError, readCount, readFlags, readNumber } from "./lib/read_flags.ts";
 import { formatCount } from "./lib/table.ts";
-import { type ClassifierSettings, trainClassifier } from "./lib/train_classifier.ts";
+import { type ClassifierSettings, defineClassifier, trainClassifier } from "./lib/train_classifier.ts";
 import { readTrainFlags, TRAIN_FLAGS, TRAIN_USAGE, type TrainOptions } from "./lib/train_flags.ts";
+import { type ClassifierSets, readUeaSets } from "./lib/uea_sets.ts";
 
 const USAGE = `Trains a classifier of long sequences: GRUs with residuals and norms.
 
@@ -85,20 +86,10 @@ function parseFlags(args: readonly string[]): Options {
   };
 }
 
-async function readSet(flag: string, path: string): Promise<UeaDataset> {
-  try {
-    const set = readUea(await Deno.readTextFile(path));
-    if (set.labels === undefined) throw new SyntaxError("its cases have no classes");
-    return set;
-  } catch (error) {
-    if (!(error instanceof SyntaxError) && !(error instanceof Deno.errors.NotFound)) throw error;
-    throw new FlagError(`--${flag} ${path} cannot be read: ${error.message}`);
-  }
-}
-
-async function readSets({ files, time, seed }: Options): Promise<{ train: UeaDataset; test: UeaDataset }> {
-  if (files !== undefined) {
-    return { train: await readSet("train", files.train), test: await readSet("test", files.test) };
+async function readSets({ files, time, seed, batch }: Options): Promise<ClassifierSets> {
+  if (files !== undefined) return await readUeaSets(files, batch);
+  if (batch > GENERATED.train) {
+    throw new FlagError(`--batch must be at most the ${GENERATED.train} cases, got ${batch}`);
   }
   // Seeds of sequences differ in their high half: those of the two sets in the low one.
   const set = (cases: number, own: number): UeaDataset => generateMotion({ cases, time, seed: own });
@@ -115,11 +106,13 @@ async function run(options: Options): Promise<void> {
   const settings: ClassifierSettings = warm ? { ...own, warmStarts: store } : own;
   const interrupt = listenForInterrupt();
   try {
-    const training = trainClassifier(device, settings, await readCheckpoint(device, options), interrupt.signal);
+    const size = { channels: train.dimensions, classes: train.classNames!.length, width, blocks };
+    const resume = await readCheckpoint(device, options, defineClassifier(size, method).params);
+    const training = trainClassifier(device, settings, resume, interrupt.signal);
     const longest = Math.max(...train.cases.map(({ shape }) => shape[0]!));
     const title = `${blocks} GRUs of ${width} units tell sequences of ${formatCount(longest)} steps apart`;
-    const followed = await followTraining(training, options, { name: "long_sequences", title, steps });
-    const { points, seconds } = followed;
+    const follow = { name: "long_sequences", title, steps, from: resume?.step };
+    const { points, seconds } = await followTraining(training, options, follow);
     const accuracy = points.findLast((point) => point.accuracy !== undefined)?.accuracy;
     const { step, loss } = points.at(-1)!;
     const report = {

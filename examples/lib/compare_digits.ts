@@ -3,10 +3,11 @@
 import { resolve } from "node:path";
 import { type Device, type MethodName, openDevice } from "@cervid/cervid";
 import { drawCurves } from "./curves.ts";
-import { type CurvePoint, followTraining, OUT } from "./follow_training.ts";
+import { followTraining, OUT } from "./follow_training.ts";
 import { formatTable, wrapText } from "./table.ts";
 import { BATCH, type DigitSettings, trainDigits } from "./train_digits.ts";
 import type { TrainOptions } from "./train_flags.ts";
+import type { CurvePoint } from "./training_log.ts";
 
 /** One of the trainings. */
 export interface ComparedTraining {

@@ -1,41 +1,33 @@
 /** Follows a training: a line of progress, curves, files for TensorBoard, checkpoints, Ctrl-C. */
 
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
   type Checkpoint,
   type Device,
-  formatJsonLine,
   formatProgress,
   loadCheckpoint,
   saveCheckpoint,
-  scalarsOf,
+  type ShapeTree,
   type Tensor,
   type TrainStep,
   type Tree,
-  writeTensorboardHeader,
-  writeTensorboardScalars,
 } from "@cervid/cervid";
 import { drawCurves } from "./curves.ts";
+import { explainFileError, makeFolder, makeFolderOf, replaceFile } from "./output_files.ts";
 import { FlagError } from "./read_flags.ts";
 import type { TrainOptions } from "./train_flags.ts";
-
-/** A point of a curve: means over the steps since the last one, and the measures that were taken there. */
-export interface CurvePoint {
-  readonly step: number;
-  readonly loss: number;
-  readonly sweeps: number;
-  readonly milliseconds: number;
-  readonly [measure: string]: number;
-}
+import { type CurvePoint, openLog, type TrainingLog } from "./training_log.ts";
 
 /** What is known at the end. */
 export interface Followed<P extends Tree<Tensor>> {
   /** The last parameters. */
   readonly params: P;
+  /** Of the whole training, also of the part before a checkpoint, if that was logged to the same folder. */
   readonly points: readonly CurvePoint[];
-  /** Of every step. */
+  /** Of every step of this run. */
   readonly losses: readonly number[];
+  /** Of this run. */
   readonly seconds: number;
 }
 
@@ -45,6 +37,8 @@ export interface FollowOptions {
   readonly name: string;
   readonly title: string;
   readonly steps: number;
+  /** The step that it goes on from. */
+  readonly from?: number | undefined;
   /** Steps of an epoch: the unit of the horizontal axis. */
   readonly epoch?: number;
 }
@@ -52,16 +46,46 @@ export interface FollowOptions {
 /** Where curves go by default. */
 export const OUT: string = fileURLToPath(new URL("../out/", import.meta.url));
 
-/** The state that a training goes on from, if its file is there. */
-export async function readCheckpoint(device: Device, { checkpoint }: TrainOptions): Promise<Checkpoint | undefined> {
+/** The state that a training of a model with parameters of these shapes goes on from, if its file is there. */
+export async function readCheckpoint(
+  device: Device,
+  { checkpoint }: TrainOptions,
+  shapes: ShapeTree,
+): Promise<Checkpoint | undefined> {
   if (checkpoint === undefined) return undefined;
+  await makeFolderOf("checkpoint", checkpoint);
+  let bytes: Uint8Array;
   try {
-    return loadCheckpoint(device, await Deno.readFile(checkpoint));
+    bytes = await Deno.readFile(checkpoint);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
+    throw new FlagError(`--checkpoint ${checkpoint} cannot be read: ${explainFileError(error)}`);
+  }
+  try {
+    const state = loadCheckpoint(device, bytes);
+    const [there, here] = [listShapes(state.params), listShapes(shapes)];
+    const k = Array.from({ length: Math.max(there.length, here.length) }, (_, k) => k).find((k) =>
+      there[k] !== here[k]
+    );
+    if (k === undefined) return state;
+    const none = "no more parameters";
+    throw new FlagError(
+      `--checkpoint ${checkpoint} is of another model: ${there[k] ?? none} there, ${here[k] ?? none} here`,
+    );
+  } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new FlagError(`--checkpoint ${checkpoint} cannot be read: ${error.message}`);
   }
+}
+
+/** The parameters of a tree by their paths, with their shapes. */
+function listShapes(tree: Tree<Tensor> | ShapeTree, prefix = ""): string[] {
+  return Object.keys(tree).sort().flatMap((name) => {
+    const value = tree[name] as Tensor | readonly number[] | Tree<Tensor>;
+    const shape = Array.isArray(value) ? value : (value as Tensor).shape;
+    const path = `${prefix}${name}`;
+    return Array.isArray(shape) ? [`${path} (${shape.join(", ")})`] : listShapes(value as Tree<Tensor>, `${path}.`);
+  });
 }
 
 /** A signal that Ctrl-C aborts; the second time it ends the process. */
@@ -76,63 +100,49 @@ export function listenForInterrupt(): { readonly signal: AbortSignal; stop(): vo
   return { signal: controller.signal, stop };
 }
 
-/** Runs a training to its end, or to an interrupt, and keeps its curves. */
+/** Runs a training to its end, or to an interrupt, and keeps its curves. Files of before stay until the first point is there. */
 export async function followTraining<P extends Tree<Tensor>>(
   training: AsyncGenerator<TrainStep<P>>,
   { out = OUT, checkpoint, json }: TrainOptions,
-  { name, title, steps, epoch = 1 }: FollowOptions,
+  { name, title, steps, from = 0, epoch = 1 }: FollowOptions,
 ): Promise<Followed<P>> {
   const folder = resolve(out);
-  await Deno.mkdir(folder, { recursive: true });
-  const file = (extension: string): string => `${folder}/${name}.${extension}`;
-  using events = await Deno.open(`${folder}/events.out.tfevents.${name}`, {
-    write: true,
-    create: true,
-    truncate: true,
-  });
-  using lines = await Deno.open(file("jsonl"), { write: true, create: true, truncate: true });
-  await writeAll(events, writeTensorboardHeader());
-  const encoder = new TextEncoder();
+  await makeFolder("out", folder);
   const isTerminal = Deno.stderr.isTerminal();
   const points: CurvePoint[] = [];
   const all: number[] = [];
   let last: TrainStep<P> | undefined;
+  let log: TrainingLog | undefined;
   const began = performance.now();
   try {
     for await (const step of training) {
       last = step;
+      if (log === undefined) {
+        log = await openLog(folder, name, from);
+        points.push(...log.before);
+      }
       const { sweeps, milliseconds, evaluation = {}, losses } = step;
       all.push(...losses);
       const known = losses.filter(Number.isFinite);
       const loss = known.reduce((sum, value) => sum + value, 0) / known.length;
       const record = { step: step.step, loss, sweeps, milliseconds, evaluation };
       points.push({ step: step.step, loss, sweeps, milliseconds, ...evaluation });
-      await writeAll(events, writeTensorboardScalars(step.step, scalarsOf(record)));
-      await writeAll(lines, encoder.encode(formatJsonLine(record)));
+      await log.add(record);
       for (const failure of step.failures) console.error(`\n${failure.action}: ${failure.error.message}`);
       const line = formatProgress(record, { steps });
-      if (!json) await writeAll(Deno.stderr, encoder.encode(isTerminal ? `\r\x1b[2K${line}` : `${line}\n`));
-      if (checkpoint !== undefined) await save(checkpoint, step);
+      if (!json) await Deno.stderr.write(new TextEncoder().encode(isTerminal ? `\r\x1b[2K${line}` : `${line}\n`));
+      if (checkpoint !== undefined) await replaceFile(checkpoint, await saveCheckpoint(step));
     }
   } catch (error) {
     // An interrupt ends training, not the program: what was learnt is there.
     if (!(error instanceof DOMException) || error.name !== "AbortError" || last === undefined) throw error;
+  } finally {
+    log?.[Symbol.dispose]();
   }
   if (isTerminal && !json) console.error();
   if (last === undefined) throw new FlagError(`nothing is left to train: the checkpoint is at step ${steps} or beyond`);
   const seconds = (performance.now() - began) / 1000;
-  await Deno.writeTextFile(file("json"), JSON.stringify({ title, steps, seconds, points }, null, 1) + "\n");
-  await Deno.writeTextFile(file("svg"), drawCurves(title, [{ label: name, points }], epoch));
+  await Deno.writeTextFile(`${folder}/${name}.json`, JSON.stringify({ title, steps, seconds, points }, null, 1) + "\n");
+  await Deno.writeTextFile(`${folder}/${name}.svg`, drawCurves(title, [{ label: name, points }], epoch));
   return { params: last.params, points, losses: all, seconds };
-}
-
-/** Writes beside the old file, then in its place: an interrupt leaves one of them. */
-async function save(path: string, step: TrainStep): Promise<void> {
-  await Deno.mkdir(dirname(resolve(path)), { recursive: true });
-  await Deno.writeFile(`${path}.part`, await saveCheckpoint(step));
-  await Deno.rename(`${path}.part`, path);
-}
-
-async function writeAll(to: { write(bytes: Uint8Array): Promise<number> }, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await to.write(bytes.subarray(at));
 }

@@ -6,6 +6,7 @@ import { openDevice } from "@cervid/cervid";
 import { drawCurves } from "./curves.ts";
 import { listenForInterrupt } from "./follow_training.ts";
 import type { MillionOptions } from "./million_flags.ts";
+import { makeFolder } from "./output_files.ts";
 import { formatCount, formatSmall, formatTable, wrapText } from "./table.ts";
 import { batchOf, ENOUGH, type TaskStep, trainTask } from "./train_task.ts";
 
@@ -25,6 +26,8 @@ const OUT = fileURLToPath(new URL("../out/", import.meta.url));
 /** Trains, reports, and keeps the curve. */
 export async function runTaskTraining(options: MillionOptions): Promise<void> {
   const { lengths, hidden, features, forgetBias, seed, json, out = OUT } = options;
+  const folder = resolve(out);
+  await makeFolder("out", folder);
   await using device = await openDevice({ backend: options.backend, dtype: options.dtype });
   const interrupt = listenForInterrupt();
   const all: TaskStep[] = [];
@@ -60,8 +63,6 @@ export async function runTaskTraining(options: MillionOptions): Promise<void> {
   const { backend, dtype, description } = device;
   const settings = { hidden, features, forgetBias, seed };
   const report = { device: { backend, dtype, description }, ...settings, stages };
-  const folder = resolve(out);
-  await Deno.mkdir(folder, { recursive: true });
   const points = all.map(({ step, loss, time }) => ({ step, loss: Math.max(loss, 1e-9), "log2 T": Math.log2(time) }));
   const title = `Two layers of GILR-LSTM learn to tell the first of up to ${
     formatCount(Math.max(...lengths))

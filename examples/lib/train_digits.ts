@@ -68,7 +68,8 @@ export async function* trainDigits(
   const rate = warmupCosineDecaySchedule({
     initValue: 0,
     peakValue: 0.01,
-    warmupSteps: perEpoch,
+    // Of a single epoch half.
+    warmupSteps: Math.min(perEpoch, Math.floor(scheduledEpochs * perEpoch / 2)),
     decaySteps: scheduledEpochs * perEpoch,
     endValue: 1e-4,
   });

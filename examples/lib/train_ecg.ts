@@ -16,6 +16,7 @@ import {
   type MethodName,
   recurrent,
   reshape,
+  type ShapeTree,
   sum,
   type Tensor,
   tensor,
@@ -45,6 +46,12 @@ const RECURRENT_PENALTY = 3e-4;
 export type EcgParams = {
   readonly rnn: Tree<Tensor>;
   readonly readout: { readonly weight: Tensor; readonly bias: Tensor };
+};
+
+/** Shapes of {@linkcode EcgParams}. */
+export const SHAPES: ShapeTree = {
+  rnn: gru({ input: 1, hidden: HIDDEN }).params,
+  readout: { weight: [HIDDEN], bias: [] },
 };
 
 const squaredErrors = defineMap({

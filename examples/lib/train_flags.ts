@@ -45,7 +45,7 @@ export const TRAIN_USAGE: string = `  --method NAME      of the solves: ${METHOD
   --backend NAME     ${BACKENDS.join(", ")} (default auto)
   --dtype NAME       ${DTYPES.join(", ")} (default f32)
   --out FOLDER       where the curves go: JSON, SVG, JSON lines, events for TensorBoard (default examples/out)
-  --checkpoint FILE  saved whenever a line is printed; training goes on from it if it is there
+  --checkpoint FILE  saved whenever a line is printed; training, and curves, go on from it if it is there
   --json             the result as JSON on stdout, and nothing else there
   --help             this text`;
 

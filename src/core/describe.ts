@@ -2,6 +2,7 @@
 export function describe(value: unknown): string {
   if (typeof value === "string") return `"${value}"`;
   if (typeof value === "function") return "a function";
+  if (Array.isArray(value) && value.length === 0) return "an empty list";
   return typeof value === "object" && value !== null
     ? `an object of ${value.constructor?.name ?? "no class"}`
     : String(value);

@@ -3,6 +3,7 @@ import type { Tree } from "../core/types.ts";
 import { concat } from "../map/concat.ts";
 import { findDevice, place } from "../place.ts";
 import { isTensorLike, type Tensor, type TensorLike } from "../tensor.ts";
+import { joinDirections } from "./directions.ts";
 import { InnerStates } from "./inner_states.ts";
 import { createRun, LAYER_OPTIONS, type LayerOptions, type LayerParts, optionsWithin } from "./layer_options.ts";
 import type { SequenceLayer } from "./linear_layer.ts";
@@ -20,12 +21,13 @@ const NAMES = ["forward", "backward"] as const;
  * Two layers over the same inputs, one forward and one backward in time, their outputs side by side: `y[t] = [forward(x)[t],
  * backward(x)[t]]`, as wide as both.
  *
- * `backward` runs backward by itself (`reverse: true`, or `reversed(...)`); if it is absent, it is `reversed(forward)` with
- * parameters of its own. Parameters `{ forward: ..., backward: ... }`. States: those of both side by side. A sequence must be
- * given whole: pieces of it do not give what the whole gives. With the option `lengths` a layer made by `reversed` or
- * `recurrent` begins each sequence at its last step that counts.
+ * `backward` must run backward by itself (`reverse: true`, or `reversed(...)`), unlike the second layer of Flax's
+ * `Bidirectional`; if it is absent, it is `reversed(forward)` with parameters of its own. Parameters `{ forward: ..., backward:
+ * ... }`. States: those of both side by side. A sequence must be given whole: pieces of it do not give what the whole gives.
+ * With the option `lengths` the backward layer begins each sequence at its last step that counts.
  *
- * Cost: that of both, and one copy of their outputs. Throws a `RangeError` where their inputs differ, a `TypeError` for what is no
+ * Cost: that of both, and one copy of their outputs. Throws a `RangeError` where their inputs differ, or where both are seen to
+ * run the same way (of a stack in which layers run both ways, or a pool takes all steps, it is not), a `TypeError` for what is no
  * layer. Schuster & Paliwal 1997, doi 10.1109/78.650093.
  *
  * @example
@@ -38,15 +40,22 @@ const NAMES = ["forward", "backward"] as const;
  * using ys = both.apply(both.init(device), xs);
  * console.log(ys.shape); // [100, 8]
  * ```
+ *
+ * @example A backward layer of another kind
+ * ```ts
+ * import { bidirectional, gru, qrnn, recurrent, reversed } from "@cervid/cervid";
+ *
+ * const forward = recurrent(gru({ input: 2, hidden: 4 }));
+ * console.log(bidirectional(forward, reversed(recurrent(gru({ input: 2, hidden: 6 })))).hidden); // 10
+ * console.log(bidirectional(forward, qrnn({ input: 2, hidden: 6, reverse: true })).hidden); // 10
+ * ```
  */
 export function bidirectional(forward: SequenceLayer, backward?: SequenceLayer): SequenceLayer {
   const context = "Cannot make bidirectional()";
   checkIsLayer(context, "the forward layer", forward);
   const other = backward ?? reversed(forward);
   checkIsLayer(context, "the backward layer", other);
-  if (forward.input !== other.input) {
-    throw new RangeError(`${context}: both layers must have input ${forward.input}, got ${other.input} for the second`);
-  }
+  checkPair(context, forward, other);
   const name = `bidirectional ${forward.name}`;
   const both: Directions = { name, layers: [forward, other] };
   return {
@@ -55,6 +64,8 @@ export function bidirectional(forward: SequenceLayer, backward?: SequenceLayer):
     hidden: forward.hidden + other.hidden,
     state: forward.state + other.state,
     carry: forward.carry + other.carry,
+    direction: joinDirections(both.layers),
+    pools: forward.pools,
     params: { forward: forward.params, backward: other.params },
     init: (device, { seed = 0, ...options } = {}) => ({
       forward: forward.init(device, { ...options, seed }),
@@ -63,6 +74,25 @@ export function bidirectional(forward: SequenceLayer, backward?: SequenceLayer):
     apply: (params, xs, options = {}) => runBoth(both, params, xs, options, false).ys!,
     run: (params, xs, options = {}) => createRun(runBoth(both, params, xs, options, true)),
   };
+}
+
+/** Throws for layers of which the outputs cannot stand side by side, or that both run the same way. */
+function checkPair(context: string, forward: SequenceLayer, backward: SequenceLayer): void {
+  const { input, direction, pools } = forward;
+  if (input !== backward.input) {
+    throw new RangeError(`${context}: both layers must have input ${input}, got ${backward.input} for the second`);
+  }
+  if (direction === backward.direction && (direction === "forward" || direction === "backward")) {
+    const names = `"${forward.name}" and "${backward.name}"`;
+    const which = direction === "forward" ? "second" : "first";
+    throw new RangeError(
+      `${context}: one layer must run forward in time, the other backward, got ${names}, both ${direction}; give reversed(layer) as the ${which}`,
+    );
+  }
+  if (pools !== backward.pools) {
+    const one = pools ? forward : backward;
+    throw new TypeError(`${context}: both layers must keep the steps, or none, got "${one.name}", which does not`);
+  }
 }
 
 function runBoth(

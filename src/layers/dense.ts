@@ -22,7 +22,7 @@ export interface DenseOptions {
   output: number;
   /** Default true. */
   bias?: boolean;
-  /** φ. Default `identity`. */
+  /** φ. Default `identity`. `gelu` is the tanh form, PyTorch's `GELU(approximate="tanh")`, not that with erf. */
   activation?: DenseActivation;
   /** What parameters start from. Default uniform in ±1/√I, as in PyTorch. */
   init?: { readonly weight?: InitRule; readonly bias?: InitRule };
@@ -37,7 +37,8 @@ const ACTIVATIONS: Readonly<Record<Exclude<DenseActivation, Activation>, (a: Sym
 const NAMES: readonly DenseActivation[] = ["identity", "tanh", "elu", "relu", "gelu", "sigmoid", "softplus"];
 
 /**
- * A dense layer over the last axis, `y = φ(W x + b)`: `(..., I)` to `(..., H)`.
+ * A dense layer over the last axis, `y = φ(W x + b)`: `(..., I)` to `(..., H)`. The activation `gelu` is the tanh form, which is
+ * within 5e-4 of that with erf, PyTorch's default.
  *
  * Parameters `weight (H, I)` and `bias (H)`, as in PyTorch's `Linear`, which also says where they start. No state. Cost: H I
  * multiplications a row, one pass over memory (on WebGPU one more where `weight` has 4096 elements and more).

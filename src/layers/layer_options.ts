@@ -27,12 +27,17 @@ export interface LayerOptions {
   carry?: TensorLike | undefined;
   /** Needed only where no argument is a device tensor. */
   device?: Device;
-  /** `(B)`: steps of each sequence that count, for layers that take a mean over them; all if absent. */
+  /**
+   * `(B)`: how many steps of each sequence count, the first ones; all if absent. A mean over steps is over these, a layer that
+   * runs backward begins at the last of them, and `run` answers with the states after it. But for a mean they must be in host
+   * memory. Inputs in the padding must be finite, 0 for example: outputs there are not wanted, but gradients multiply what comes
+   * of them by 0, and 0 times NaN is NaN.
+   */
   lengths?: IndicesLike | undefined;
   /**
    * Called for every solve of a nonlinear recurrence, with its path in the model. `verdict` waits for the device, and answers
-   * with what the solve took or throws its `SolveError`; it must be called, once the results are wanted, as its solve holds a
-   * few words a sequence until then. The tensors of its solution are the layer's. Without `onSolve` nobody waits, and the outputs of
+   * with what the solve took or throws its `SolveError`; it may be left: until it is called its solve holds a few words a
+   * sequence. The tensors of its solution are the layer's. Without `onSolve` nobody waits, and the outputs of
    * sequences that could not be solved are NaN.
    */
   onSolve?: ((verdict: () => Promise<Solution>, path: string) => void) | undefined;
@@ -53,13 +58,16 @@ export const LAYER_OPTIONS: readonly (keyof LayerOptions)[] = [
   "method",
 ];
 
-/** What `run` of a layer returns. "After the last step" is at the first row where time runs backward. */
+/**
+ * What `run` of a layer returns. "After the last step" is at the first row where time runs backward, and with `lengths` after
+ * the last step of each sequence that counts.
+ */
 export interface LayerRun extends Disposable {
   /** `(B, T, H)` or `(T, H)` */
   readonly ys: Tensor;
   /** `(B, D)` or `(D)`: the states after the last step. */
   readonly hT: Tensor;
-  /** `(B, C)` or `(C)`: the last inputs in the order of their rows, which the next piece reads too; absent where C is 0. */
+  /** `(B, C)` or `(C)`: the last inputs that count in the order of their rows, which the next piece reads too; absent where C is 0. */
   readonly carry?: Tensor;
   /** Frees its tensors. */
   dispose(): void;

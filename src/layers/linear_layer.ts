@@ -4,6 +4,7 @@ import type { InitOptions } from "../init_params.ts";
 import { defineStep, programOf, type Step } from "../step.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import type { AnyLayerSpec, LinearLayerSpec } from "./describe_layer.ts";
+import type { LayerDirection } from "./directions.ts";
 import { makeLayerMaps } from "./layer_maps.ts";
 import { createRun, type LayerOptions, type LayerRun } from "./layer_options.ts";
 import { type CompiledLayer, runLayer } from "./run_layer.ts";
@@ -21,12 +22,16 @@ export interface SequenceLayer {
   readonly state: number;
   /** C: the numbers of inputs that one piece hands to the next beside the states; 0 where the layer looks at no earlier input. */
   readonly carry: number;
+  /** Which steps an output depends on. */
+  readonly direction: LayerDirection;
+  /** Whether it makes one row of all steps, as `pool` does: its outputs have no axis of time, `(B, H)` or `(H)`. */
+  readonly pools: boolean;
   /** Shapes of its parameters. */
   readonly params: ShapeTree;
   /** Initial parameters on a device, reproducible from the seed. */
   init(device: Device, options?: InitOptions): Tree<Tensor>;
   /**
-   * The outputs for whole sequences: `(B, T, I)` to `(B, T, H)`, `(T, I)` to `(T, H)`. Differentiable in the parameters, xs
+   * The outputs for whole sequences: `(B, T, I)` to `(B, T, H)`, `(T, I)` to `(T, H)`; without T if it pools. Differentiable in the parameters, xs
    * and h0. Throws a `TypeError` for shapes, dtypes or names that do not fit.
    */
   apply(params: Tree<TensorLike>, xs: TensorLike, options?: LayerOptions): Tensor;
@@ -61,7 +66,9 @@ export interface LinearLayer extends SequenceLayer {
  * for the output, beside the products with parameters. Memory beside xs, in words per (b, t): while a recurrence is scanned 3 n
  * (2 n + 1 where `a` is a number), the states of those before it and what was kept; on WebGPU, while gates are computed, also
  * the products with matrices of 4096 elements and more, and where these read windows or functions of x a copy of what they
- * read. A sequence cut into pieces gives the same outputs, if `run` gets what the piece before it returned.
+ * read. A sequence cut into pieces gives the same outputs, if `run` gets what the piece before it returned. With
+ * `reverse` and the option `lengths` inputs and outputs are copied once, so that each sequence begins at its last step that
+ * counts; outputs in the padding are then of no meaning.
  *
  * Throws a {@linkcode TraceError} where gates or output do not return what they should, a `TypeError` or `RangeError` for
  * a description that does not fit. Martin & Cundy 2018, arXiv 1709.04057.
@@ -120,6 +127,8 @@ export function defineLinearLayer<const P extends ShapeTree, const N extends str
     hidden,
     state,
     carry: (window - 1) * input,
+    direction: reverse ? "backward" : "forward",
+    pools: false,
     params: cell.params,
     window,
     reverse,

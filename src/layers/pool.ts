@@ -16,9 +16,10 @@ export interface PoolOptions {
 
 /**
  * One row for every sequence, `(B, T, n)` to `(B, n)`, `(T, n)` to `(n)`: the mean over its steps, or the last of them. What
- * follows it in a stack works on rows that are no steps any more: dense layers and norms, no recurrence.
+ * follows it in a stack works on rows that are no steps any more: dense layers and norms. `stack` refuses others.
  *
- * No parameters, no state. With the option `lengths` of `apply` the mean is over so many steps of each sequence. Throws a
+ * No parameters, no state. With the option `lengths` of `apply` the mean is over so many steps of each sequence; inputs of the
+ * model must be finite in the padding, too. Throws a
  * `TypeError` for other shapes or `lengths` with `last`, a `RangeError` for no steps.
  *
  * @example A classifier of sequences
@@ -42,6 +43,7 @@ export function pool(options: PoolOptions): SequenceLayer {
     name: "pool",
     input: size,
     hidden: size,
+    pools: true,
     params: {},
     init: () => ({}),
     apply(_, xs, { lengths }) {

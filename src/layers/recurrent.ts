@@ -14,6 +14,7 @@ import type { Sym } from "../trace/graph.ts";
 import { slice } from "../trace/ops.ts";
 import { findAxes, rowsOf } from "./carried.ts";
 import { createRun, LAYER_OPTIONS, type LayerOptions, type LayerParts } from "./layer_options.ts";
+import { countedSteps, takeSteps } from "./lengths.ts";
 import type { SequenceLayer } from "./linear_layer.ts";
 import { reversed } from "./reversed.ts";
 
@@ -90,6 +91,8 @@ export function recurrent(cell: Step, options: RecurrentOptions = {}): SequenceL
     hidden: select === null ? state : (select.outputs["value"] as readonly number[])[0]!,
     state,
     carry: 0,
+    direction: "forward",
+    pools: false,
     params: own.params,
     init: (device, options) => own.init(device, options),
     apply: (params, xs, options = {}) => runRecurrent(compiled, params, xs, options, false).ys!,
@@ -153,6 +156,7 @@ function runRecurrent(
       `${context}: carry must be absent, as no step looks at an earlier input, got ${describe(carry)}`,
     );
   }
+  const lengths = wantStates ? countedSteps(context, options.lengths, axes) : undefined;
   const device = findDevice(context, options.device, [params, xs, h0]);
   const guess = memory?.get("", rowsOf(axes, axes.time, cell.state));
   const given = { ...settings, device, ...(method && { method }), ...(guess && { guess }) };
@@ -162,18 +166,23 @@ function runRecurrent(
     given,
     onSolve !== undefined,
   );
+  let hT = yT;
   try {
     if (verdict !== undefined) onSolve?.(verdict, "");
     // Nothing that is done to it there is differentiated.
     memory?.set("", borrow(states));
+    if (lengths !== undefined) {
+      hT = takeSteps(states, lengths.map((length) => length - 1));
+      yT.dispose();
+    }
     const ys = select === null ? states : map(select, { inputs: { states } });
     if (ys !== states) states.dispose();
-    if (wantStates) return { ys, hT: yT };
-    yT.dispose();
+    if (wantStates) return { ys, hT };
+    hT.dispose();
     return { ys };
   } catch (error) {
     states.dispose();
-    yT.dispose();
+    hT.dispose();
     throw error;
   }
 }

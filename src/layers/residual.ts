@@ -4,6 +4,7 @@ import { mapFlat } from "../map/flat.ts";
 import { findDevice, place } from "../place.ts";
 import { sumProgram } from "../tape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
+import { checkKeepsSteps } from "./directions.ts";
 import { createRun, type LayerOptions, type LayerParts } from "./layer_options.ts";
 import type { SequenceLayer } from "./linear_layer.ts";
 import { checkIsLayer } from "./reversed.ts";
@@ -13,7 +14,7 @@ import { checkIsLayer } from "./reversed.ts";
  * layer's. Cost: one pass more. To normalise first, `stack([layerNorm({ size }), residual(layer)])` adds the normalised input,
  * `residual(stack([layerNorm({ size }), layer]))` that before.
  *
- * Throws a `RangeError` unless input and output are equally wide, a `TypeError` for what is no layer or does not keep the steps.
+ * Throws a `RangeError` unless input and output are equally wide, a `TypeError` for what is no layer or pools the steps.
  * He, Zhang, Ren & Sun 2016, arXiv 1512.03385.
  *
  * @example
@@ -26,6 +27,7 @@ import { checkIsLayer } from "./reversed.ts";
  */
 export function residual(layer: SequenceLayer): SequenceLayer {
   checkIsLayer("Cannot make residual()", "the layer", layer);
+  checkKeepsSteps("Cannot make residual()", layer);
   const name = `residual ${layer.name}`;
   if (layer.input !== layer.hidden) {
     throw new RangeError(

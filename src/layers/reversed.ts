@@ -4,9 +4,11 @@ import type { Tree } from "../core/types.ts";
 import { findDevice, place } from "../place.ts";
 import { isTensorLike, type Tensor, type TensorLike } from "../tensor.ts";
 import { findAxes } from "./carried.ts";
+import { checkKeepsSteps, oppositeOf } from "./directions.ts";
 import { createRun, LAYER_OPTIONS, type LayerOptions, type LayerParts } from "./layer_options.ts";
 import type { SequenceLayer } from "./linear_layer.ts";
-import { reversedWithin, reverseSteps, takeRows } from "./reverse_rows.ts";
+import { countedSteps, reversedWithin, takeRows } from "./lengths.ts";
+import { reverseSteps } from "./reverse_rows.ts";
 
 /**
  * A layer in reversed time: "before" is what comes after, `y[t]` depends on `x[t], x[t+1], ...`; the same parameters. The layer
@@ -14,10 +16,11 @@ import { reversedWithin, reverseSteps, takeRows } from "./reverse_rows.ts";
  * first.
  *
  * With the option `lengths` (a list in host memory) each sequence is reversed within its own length: it begins at its last step
- * that counts, not in the padding, as PyTorch's packed sequences do. A solve inside counts its steps from the end. Cost: a copy
- * of inputs and outputs, of a batch two. Layers on linear recurrences have an option `reverse`, which needs none.
+ * that counts, not in the padding, as PyTorch's packed sequences do, and ends at its first. A solve inside counts its steps from the end. Cost: a copy
+ * of inputs and outputs, of a batch two. Layers on linear recurrences have an option `reverse`, which needs none
+ * but with `lengths`.
  *
- * Throws a `TypeError` for what is no layer, or one that does not keep the steps, such as `pool`.
+ * Throws a `TypeError` for what is no layer, or one that pools the steps.
  *
  * @example
  * ```ts
@@ -32,9 +35,11 @@ import { reversedWithin, reverseSteps, takeRows } from "./reverse_rows.ts";
  */
 export function reversed(layer: SequenceLayer): SequenceLayer {
   checkIsLayer("Cannot reverse", "the layer", layer);
+  checkKeepsSteps("Cannot reverse", layer);
   return {
     ...layer,
     name: `reversed ${layer.name}`,
+    direction: oppositeOf(layer.direction),
     apply: (params, xs, options = {}) => runReversed(layer, params, xs, options, false).ys!,
     run: (params, xs, options = {}) => createRun(runReversed(layer, params, xs, options, true)),
   };
@@ -56,8 +61,10 @@ function runReversed(
   const context = `Cannot apply "reversed ${layer.name}"`;
   checkKeys(context, "options", options, LAYER_OPTIONS);
   const { h0, carry, lengths, memory } = options;
-  const { batch, time } = findAxes(context, xs, layer.input);
-  const order = lengths === undefined ? undefined : reversedWithin(context, lengths, batch, time);
+  const axes = findAxes(context, xs, layer.input);
+  const { time } = axes;
+  const counts = countedSteps(context, lengths, axes);
+  const order = counts && reversedWithin(counts, time);
   const temporary: Tensor[] = [];
   const keep = (tensor: Tensor): Tensor => {
     temporary.push(tensor);

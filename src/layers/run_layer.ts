@@ -6,11 +6,13 @@ import { placeParams } from "../place_params.ts";
 import { linearRecurrence } from "../scan/linear_recurrence.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import type { ParameterLeaf } from "../trace/parameters.ts";
+import { lastInputs, lastStates } from "./after_last.ts";
 import { assemble, type Part } from "./assemble.ts";
 import { type Axes, columnsOf, findAxes, placeCarried, rowsOf } from "./carried.ts";
 import type { AnyLayerSpec } from "./describe_layer.ts";
 import type { LayerMap, LayerMaps } from "./layer_maps.ts";
 import { LAYER_OPTIONS, type LayerOptions } from "./layer_options.ts";
+import { countedSteps, movedBack, movedToEnd, takeRows } from "./lengths.ts";
 
 /** A layer as those who run it need it. */
 export interface CompiledLayer {
@@ -34,10 +36,10 @@ function treeOf(leaves: readonly ParameterLeaf[], values: readonly Tensor[]): Tr
 }
 
 /** One evaluation of a layer: the tensors there are so far. */
-class Evaluation {
-  readonly kept = new Map<string, Tensor>();
-  readonly states = new Map<string, Tensor>();
-  readonly starts = new Map<string, Tensor>();
+export class Evaluation {
+  readonly kept: Map<string, Tensor> = new Map();
+  readonly states: Map<string, Tensor> = new Map();
+  readonly starts: Map<string, Tensor> = new Map();
 
   constructor(
     readonly layer: CompiledLayer,
@@ -45,6 +47,8 @@ class Evaluation {
     readonly params: Tree<Tensor>,
     readonly xs: Tensor,
     readonly carry: Tensor | undefined,
+    /** How many steps of each sequence count; running backward, those at the end. All if absent. */
+    readonly lengths: readonly number[] | undefined,
     readonly temporary: Tensor[],
   ) {}
 
@@ -90,17 +94,19 @@ export function runLayer(
   checkKeys(context, "options", options, LAYER_OPTIONS);
   const { h0, carry } = options;
   const axes = findAxes(context, xs, input);
+  const lengths = reverse || wantStates ? countedSteps(context, options.lengths, axes) : undefined;
   const device = findDevice(context, options.device, [params, xs, h0, carry]);
   const temporary: Tensor[] = [];
   const answers: Tensor[] = [];
   try {
     const tree = treeOf(layer.params, placeParams(context, layer.params, params, device, temporary));
-    const inputs = place(context, "xs", xs, device, temporary);
+    let inputs = place(context, "xs", xs, device, temporary);
+    if (reverse && lengths !== undefined) temporary.push(inputs = takeRows(inputs, movedToEnd(lengths, axes.time)));
     const carried = (what: string, value: TensorLike | undefined, width: number): Tensor | undefined =>
       value && placeCarried(context, what, value, width, axes, device, temporary);
     const start = carried("h0", h0, state);
     const before = carried("carry", carry, (window - 1) * input);
-    const evaluation = new Evaluation(layer, axes, tree, inputs, before, temporary);
+    const evaluation = new Evaluation(layer, axes, tree, inputs, before, lengths, temporary);
     let offset = 0;
     for (const [k, recurrence] of recurrences.entries()) {
       const first = start && columnsOf(start, offset, recurrence.state, axes, temporary);
@@ -127,6 +133,10 @@ export function runLayer(
       answers.push(lastStates(evaluation, start));
       if (window > 1) answers.push(lastInputs(evaluation));
     }
+    if (reverse && lengths !== undefined) {
+      temporary.push(answers[0]!);
+      answers[0] = takeRows(answers[0]!, movedBack(lengths, axes.time));
+    }
     return answers;
   } catch (error) {
     for (const answer of answers) answer.dispose();
@@ -134,44 +144,4 @@ export function runLayer(
   } finally {
     for (const tensor of temporary) tensor.dispose();
   }
-}
-
-/** The states after the last step, side by side; those before the first where there is no step. */
-function lastStates({ layer, axes, states, xs: { device } }: Evaluation, start: Tensor | undefined): Tensor {
-  const { spec: { recurrences, reverse = false }, state: width } = layer;
-  const { batch, time } = axes;
-  const parts: Part[] = [];
-  if (time === 0) {
-    const rows = { fromStart: 0, fromStride: width, toStart: 0, toStride: width, width, rows: batch };
-    if (start !== undefined) parts.push({ from: start, rows });
-    return assemble(device, rowsOf(axes, width), parts, "states after the last step");
-  }
-  let offset = 0;
-  for (const { name, state } of recurrences) {
-    const fromStart = reverse ? 0 : (time - 1) * state;
-    const rows = { fromStart, fromStride: time * state, toStart: offset, toStride: width, width: state, rows: batch };
-    parts.push({ from: states.get(name)!, rows });
-    offset += state;
-  }
-  return assemble(device, rowsOf(axes, width), parts, "states after the last step");
-}
-
-/** The last k - 1 inputs in the order of their rows, from before the first step where there are fewer. */
-function lastInputs({ layer, axes, xs, carry }: Evaluation): Tensor {
-  const { input, window = 1, reverse = false } = layer.spec;
-  const { batch, time } = axes;
-  const width = (window - 1) * input;
-  const own = Math.min(window - 1, time) * input;
-  const old = width - own;
-  const common = { toStride: width, rows: batch };
-  const parts: Part[] = [];
-  if (own > 0) {
-    const [fromStart, toStart] = reverse ? [0, 0] : [time * input - own, old];
-    parts.push({ from: xs, rows: { ...common, fromStart, fromStride: time * input, toStart, width: own } });
-  }
-  if (carry !== undefined && old > 0) {
-    const [fromStart, toStart] = reverse ? [0, own] : [own, 0];
-    parts.push({ from: carry, rows: { ...common, fromStart, fromStride: width, toStart, width: old } });
-  }
-  return assemble(xs.device, rowsOf(axes, width), parts, "the last inputs");
 }

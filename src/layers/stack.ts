@@ -2,6 +2,7 @@ import { checkKeys, describe } from "../core/describe.ts";
 import type { ShapeTree, Tree } from "../core/types.ts";
 import { findDevice, place } from "../place.ts";
 import { isTensorLike, type Tensor, type TensorLike } from "../tensor.ts";
+import { joinDirections } from "./directions.ts";
 import { InnerStates } from "./inner_states.ts";
 import { createRun, LAYER_OPTIONS, type LayerOptions, type LayerParts, optionsWithin } from "./layer_options.ts";
 import type { SequenceLayer } from "./linear_layer.ts";
@@ -26,7 +27,8 @@ const nameOf = (k: number): string => `layer${k}`;
  *
  * Cost and memory: those of its layers, and the outputs of one layer while the next one runs. Initial parameters: each
  * layer by its own rules, with a seed of its own; the first layer's is that of the stack, and a stack within a stack starts as if
- * there were one. Throws a `TypeError` for what is no layer, a `RangeError` where sizes do not fit.
+ * there were one. Throws a `TypeError` for what is no layer, or one that needs an axis of time after one that `pools`; a
+ * `RangeError` where sizes do not fit.
  *
  * @example Two layers of GILR-LSTM
  * ```ts
@@ -53,6 +55,13 @@ export function stack(layers: readonly SequenceLayer[]): SequenceLayer {
         } has hidden ${before.hidden}, got ${layer.input}`,
       );
     }
+    const pooled = layers.slice(0, k).findIndex(({ pools }) => pools);
+    if (pooled >= 0 && layer.direction !== "none") {
+      const reason = `as layer ${pooled}, "${layers[pooled]!.name}", makes one row of all steps`;
+      throw new TypeError(
+        `Cannot stack: layer ${k} must do without an axis of time, ${reason}, got "${layer.name}"; put it before layer ${pooled}`,
+      );
+    }
   }
   const own: readonly SequenceLayer[] = [...layers];
   const total = (size: (layer: SequenceLayer) => number): number => own.reduce((sum, layer) => sum + size(layer), 0);
@@ -63,6 +72,8 @@ export function stack(layers: readonly SequenceLayer[]): SequenceLayer {
     hidden: own.at(-1)!.hidden,
     state: total(({ state }) => state),
     carry: total(({ carry }) => carry),
+    direction: joinDirections(own),
+    pools: own.some(({ pools }) => pools),
     params: Object.fromEntries(own.map(({ params }, k): [string, ShapeTree] => [nameOf(k), params])),
     init: (device, { seed = 0, ...options } = {}) =>
       Object.fromEntries(

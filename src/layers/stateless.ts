@@ -18,6 +18,8 @@ export interface StatelessSpec {
   readonly name: string;
   readonly input: number;
   readonly hidden: number;
+  /** Whether it makes one row of all steps; else it takes rows of any kind. */
+  readonly pools?: boolean;
   readonly params: ShapeTree;
   init(device: Device, options?: InitOptions): Tree<Tensor>;
   /** `xs (..., input)` is on the device already. */
@@ -26,7 +28,7 @@ export interface StatelessSpec {
 
 /** A layer from what it does, with checks at the door; `hT` of its `run` is of width 0. */
 export function makeStateless(spec: StatelessSpec): SequenceLayer {
-  const { name, input, hidden, params } = spec;
+  const { name, input, hidden, params, pools = false } = spec;
   const context = `Cannot apply "${name}"`;
   const apply = (tree: Tree<TensorLike>, xs: TensorLike, options: LayerOptions = {}): Tensor => {
     checkKeys(context, "options", options, LAYER_OPTIONS);
@@ -56,6 +58,8 @@ export function makeStateless(spec: StatelessSpec): SequenceLayer {
     hidden,
     state: 0,
     carry: 0,
+    direction: pools ? "both" : "none",
+    pools,
     params,
     init: (device, options) => spec.init(device, options),
     apply,

@@ -12,7 +12,7 @@ import { fillZeros } from "./flat.ts";
  * Arrays one after the other along an axis: -1, the default, is the last one, the features; -2 of `(B, T, n)` is the time.
  * All other axes must agree. Differentiable. Cost: one copy.
  *
- * Throws a `TypeError` for shapes that do not fit, a `RangeError` for an axis that is none.
+ * Throws a `TypeError` for scalars and shapes that do not fit, a `RangeError` for an axis that is none.
  *
  * @example Both directions of a bidirectional layer
  * ```ts
@@ -36,6 +36,11 @@ export function concat(parts: readonly TensorLike[], axis = -1, options: { devic
   try {
     const tensors = parts.map((part, k) => place(context, `part ${k}`, part, device, temporary));
     const { shape: first } = tensors[0]!;
+    if (first.length === 0) {
+      throw new TypeError(
+        `${context}: expected arrays of at least one axis, got shape (); give scalars the shape (1,)`,
+      );
+    }
     if (!Number.isInteger(axis) || axis < -first.length || axis >= first.length) {
       throw new RangeError(
         `${context}: axis must be one of the ${first.length} of ${formatShape(first)}, from ${-first.length} to ${

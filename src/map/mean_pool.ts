@@ -45,7 +45,8 @@ function poolPrograms(width: number): PoolPrograms {
 
 /**
  * The mean over the steps of each sequence, `out[b] = Σ_{t < length[b]} x[b, t] / length[b]`: `(B, T, n)` to `(B, n)`, or
- * `(T, n)` to `(n)`. Differentiable. What lies beyond a length, the padding, counts for nothing, also if it is NaN.
+ * `(T, n)` to `(n)`. Differentiable. What lies beyond a length, the padding, counts for nothing here, also if it is NaN; but
+ * the gradients of what came before, a recurrence or a norm, are NaN if its inputs were NaN there.
  *
  * `lengths`: one for each sequence, u32 or i32 on the device or whole numbers in host memory; T where they are absent. In
  * host memory a length outside 1 to T is a `RangeError`; on the device it gives NaN. Cost: two passes over x. Throws a

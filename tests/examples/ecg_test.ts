@@ -203,7 +203,7 @@ Deno.test("demo: a flag or a value that is unknown is one line and exit code 2",
     ["--hidden 0", "from 1 to 512"],
     ["--backend cuda", "auto, cpu, webgpu"],
     ["--dtype f16", "f32, f64"],
-    ["--seed -1", "--seed needs a value"],
+    ["--seed -1", '--seed must be a whole number from 0 to 4294967295, got "-1"'],
     ["--max-sweeps", "--max-sweeps needs a value"],
     ["--svg .", "the figure cannot be written"],
   ];

@@ -3,82 +3,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
 import { readSafetensors, writeUea } from "../../mod.ts";
 import { generateMotion } from "../../examples/lib/generated_motion.ts";
-
-const EXAMPLES = new URL("../../examples/", import.meta.url);
-
-async function runExample(name: string, ...flags: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-remote", new URL(name, EXAMPLES).href, ...flags],
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-  }).output();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-}
-
-/** The result of a run with `--json`. */
-async function runJson(name: string, ...flags: string[]): Promise<Record<string, unknown>> {
-  const { code, stdout, stderr } = await runExample(name, "--backend", "cpu", "--json", ...flags);
-  assertEquals([code, stderr], [0, ""], `${name} ${flags.join(" ")}`);
-  return JSON.parse(stdout);
-}
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "cervid-" });
-  try {
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
-interface Point {
-  readonly step: number;
-  readonly loss: number;
-  readonly sweeps: number;
-  readonly accuracy: number;
-}
-
-Deno.test("digits: curves in four forms, and a training that goes on from its checkpoint", async () => {
-  await withFolder(async (folder) => {
-    const small = ["--hidden", "6", "--out", folder];
-    const whole = await runJson("digits.ts", ...small, "--epochs", "2");
-    const points = whole.points as Point[];
-    assertEquals(points.map(({ step }) => step), [89, 178]);
-    // From the loss of a guess among ten, log(10) = 2.30, downward.
-    assertAlmostEquals(points[0]!.loss, Math.log(10), 0.1);
-    assertLess(points[1]!.loss, points[0]!.loss);
-    assert(points.every(({ accuracy, sweeps }) => accuracy >= 0 && accuracy <= 1 && sweeps === 0));
-    assertEquals(Math.round(359 * points[1]!.accuracy) / 359, points[1]!.accuracy);
-
-    const lines = (await Deno.readTextFile(`${folder}/digits.jsonl`)).trim().split("\n").map((line) =>
-      JSON.parse(line)
-    );
-    assertEquals(lines.map(({ step, loss }) => [step, loss]), points.map(({ step, loss }) => [step, loss]));
-    const curve = JSON.parse(await Deno.readTextFile(`${folder}/digits.json`));
-    assertEquals(curve.points, points);
-    const svg = await Deno.readTextFile(`${folder}/digits.svg`);
-    assertMatch(svg, /^<svg [^>]*>[^]*<\/svg>\n$/);
-    for (const label of ["loss", "accuracy", "epoch"]) assertStringIncludes(svg, `>${label}</text>`);
-    assertEquals(svg.match(/NaN|Infinity|undefined/), null);
-    // A record for the version and one for each point: lengths and checksums of 16 bytes around each.
-    const events = await Deno.readFile(`${folder}/events.out.tfevents.digits`);
-    const view = new DataView(events.buffer);
-    let records = 0;
-    for (let at = 0; at < events.length; records++) at += 16 + Number(view.getBigUint64(at, true));
-    assertEquals(records, 3);
-    const checkpoint = `${folder}/new/checkpoint.safetensors`;
-    // The schedule of two epochs, of which the first is made by another process.
-    await runJson("digits.ts", ...small, "--epochs", "2", "--checkpoint", checkpoint);
-    const full = readSafetensors(await Deno.readFile(checkpoint));
-    assertEquals(full.metadata.step, "178");
-    const done = await runExample("digits.ts", ...small, "--epochs", "2", "--checkpoint", checkpoint);
-    assertEquals(done.code, 2);
-    assertStringIncludes(done.stderr, "nothing is left to train");
-    const more = await runJson("digits.ts", ...small, "--epochs", "3", "--checkpoint", checkpoint);
-    assertEquals((more.points as Point[]).map(({ step }) => step), [267]);
-  });
-});
+import { EXAMPLES, type Point, runExample, runJson, withFolder } from "./run_example.ts";
 
 Deno.test("digits --compare: deer trains as the sequential method does, and warm starts save sweeps", async () => {
   await withFolder(async (folder) => {
@@ -101,7 +26,7 @@ Deno.test("digits --compare: deer trains as the sequential method does, and warm
 
 Deno.test("ecg_train: its weights, in a plain loop, have the errors it tells", async () => {
   await withFolder(async (folder) => {
-    const file = `${folder}/weights.safetensors`;
+    const file = `${folder}/not/there/weights.safetensors`;
     const report = await runJson("ecg_train.ts", "--steps", "4", "--seed", "3", "--out", folder, "--save", file) as {
       rmseMv: { gru: number; lastValue: number };
       heldOutRmseMv: { gru: number; lastValue: number };

@@ -144,7 +144,7 @@ Deno.test("unstable example --help, and flags that are wrong", async () => {
   const table: [flags: string[], message: string][] = [
     [["--case", "henon"], '--case must be one of ar-gru, lorenz-96, got "henon"'],
     [["--length", "9"], '--length must be a whole number from 10 to 100000, got "9"'],
-    [["--noise", "-1"], "--noise needs a value"],
+    [["--noise", "-1"], '--noise must be at least 0, got "-1"'],
     [["--noise=-1"], '--noise must be at least 0, got "-1"'],
     [["--start", "far"], '--start must be a number, got "far"'],
     [["--scale", "2"], '--scale must be from 0 to 1, got "2"'],

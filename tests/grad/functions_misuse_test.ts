@@ -47,7 +47,7 @@ testOn(
         concat as Call,
         [[]],
         TypeError,
-        "Cannot concatenate: expected a list of at least one array, got an object of Array",
+        "Cannot concatenate: expected a list of at least one array, got an empty list",
       ],
       [concat as Call, [matrix], TypeError, "expected a list of at least one array, got an object of DeviceTensor"],
       [
@@ -58,7 +58,7 @@ testOn(
       ],
       [concat as Call, [[matrix, cube], 0], TypeError, "but along axis 0, got (2, 3, 4)"],
       [concat as Call, [[matrix], 2], RangeError, "axis must be one of the 2 of (3, 4), from -2 to 1, got 2"],
-      [concat as Call, [[on([])]], RangeError, "axis must be one of the 0 of ()"],
+      [concat as Call, [[on([])]], TypeError, "at least one axis, got shape (); give scalars the shape (1,)"],
       [last as Call, [vector], TypeError, "Cannot take the last step: expected shape (B, T, n) or (T, n), got (4,)"],
       [last as Call, [on([2, 0, 3])], RangeError, "expected at least one step, got shape (2, 0, 3)"],
       [last as Call, [host([1], [1, 1])], TypeError, "expected a tensor on a device, got an object of Object"],

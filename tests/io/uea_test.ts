@@ -382,7 +382,7 @@ Deno.test("padCases() keeps, carries forward or fills what is missing, in single
 Deno.test("padCases() refuses what it cannot pad", () => {
   const one = series([1]);
   const types: [cases: unknown, options: unknown, message: string][] = [
-    [[], {}, "cases must be a list of at least one series, got an object of Array"],
+    [[], {}, "cases must be a list of at least one series, got an empty list"],
     [one, {}, "cases must be a list of at least one series, got an object of Object"],
     [[one, series([1], [2])], {}, "case 1 must have shape (T, 1), got (1, 2)"],
     [[{ data: new Float32Array(1), shape: [1] }], {}, "case 0 must have shape (T, C), got (1,)"],

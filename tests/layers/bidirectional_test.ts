@@ -170,7 +170,9 @@ testOn(PRECISE, "bidirectional, reversed: wrong calls say what was expected, and
   const wrong = <T>(value: unknown): T => value as T;
   const name = 'Cannot apply "bidirectional gru"';
   const xs = golden("x");
-  const pooled = reversed(stack([layer, pool({ size: 4 })]));
+  const pooled = stack([layer, pool({ size: 4 })]);
+  // A layer by hand, which does not say what it does.
+  const silent = reversed({ ...pooled, pools: false });
   const on = (lengths: unknown): { device: Device; lengths: never } => ({ device, lengths: lengths as never });
   const table: readonly [call: () => unknown, message: string][] = [
     [() => bidirectional(wrong(cell)), "Cannot make bidirectional(): the forward layer must be made by"],
@@ -183,7 +185,26 @@ testOn(PRECISE, "bidirectional, reversed: wrong calls say what was expected, and
     [() => both.apply(p, xs, wrong({ device, steps: 3 })), `${name}: options may have h0, carry`],
     [() => both.apply(p, wrong<TensorLike>(3), { device }), `${name}: xs must be a tensor or { data, shape }, got 3`],
     [
-      () => pooled.apply({ layer0: p["forward"]! }, xs, { device }),
+      () => reversed(pooled),
+      'Cannot reverse: the layer must keep the steps, got "stack of gru, pool", which makes one row of them',
+    ],
+    [
+      () => bidirectional(layer, recurrent(cell)),
+      'Cannot make bidirectional(): one layer must run forward in time, the other backward, got "gru" and "gru", both forward; ' +
+      "give reversed(layer) as the second",
+    ],
+    [
+      () => bidirectional(reversed(layer), gilr({ input: 3, hidden: 1, reverse: true })),
+      "both backward; give reversed",
+    ],
+    [() => bidirectional(stack([layer, dense({ input: 4, output: 4 })]), layer), "both forward; give"],
+    [
+      () => bidirectional(pooled, reversed(layer)),
+      'both layers must keep the steps, or none, got "stack of gru, pool", which does not',
+    ],
+    [() => bidirectional(reversed(layer), pooled), 'or none, got "stack of gru, pool", which does not'],
+    [
+      () => silent.apply({ layer0: p["forward"]! }, xs, { device }),
       "the layer must keep the steps, got (3, 4) from (3, 7, 3)",
     ],
     [() => both.apply(p, xs, on([7, 3])), "lengths must be 3 whole numbers, one for each sequence, got 2"],

@@ -1,9 +1,23 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import type { HostTensor, Tree } from "../../mod.ts";
-import { gilrLstm } from "../../src/layers/gilr_lstm.ts";
-import { minGru } from "../../src/layers/min_gru.ts";
-import { qrnn } from "../../src/layers/qrnn.ts";
-import { stack } from "../../src/layers/stack.ts";
+import {
+  bidirectional,
+  dense,
+  gilr,
+  gilrLstm,
+  gru,
+  type HostTensor,
+  layerNorm,
+  minGru,
+  pool,
+  qrnn,
+  recurrent,
+  residual,
+  reversed,
+  type SequenceLayer,
+  sru,
+  stack,
+  type Tree,
+} from "../../mod.ts";
 import { assertClose, host, read, rowOf } from "../solve/arrays.ts";
 import { MACHINES, PRECISE, testOn } from "../solve/machines.ts";
 import { someInputs, someParams, treeOf } from "./cases.ts";
@@ -74,6 +88,73 @@ testOn(MACHINES, "stack: of one layer is that layer; of one sequence; of stacks"
   assertEquals(await read(one.hT), await read(other.hT));
 });
 
+testOn(PRECISE, "stack: nothing that needs an axis of time may follow what pools it", async (device) => {
+  const cell = gru({ input: 3, hidden: 3 });
+  const [layer, norm] = [recurrent(cell), layerNorm({ size: 3, affine: false })];
+  const pooled = stack([norm, pool({ size: 3 })]);
+  const refused = (layers: readonly SequenceLayer[], message: string): void => {
+    assertThrows(() => stack(layers), TypeError, message);
+  };
+  refused(
+    [layer, pool({ size: 3 }), layer],
+    'Cannot stack: layer 2 must do without an axis of time, as layer 1, "pool", makes one row of all steps, got "gru"; put it ' +
+      "before layer 1",
+  );
+  refused([pool({ size: 3 }), pool({ size: 3, over: "last" })], 'makes one row of all steps, got "pool"');
+  refused(
+    [pool({ size: 3 }), norm, sru({ input: 3, hidden: 3 })],
+    "layer 2 must do without an axis of time, as layer 0",
+  );
+  refused([pooled, residual(layer)], 'as layer 0, "stack of layerNorm, pool", makes one row');
+  refused([pooled, stack([norm, reversed(layer)])], 'got "stack of layerNorm, reversed gru"');
+  refused([pooled, bidirectional(layer)], 'got "bidirectional gru"');
+  const several = bidirectional(stack([layer, pool({ size: 3 })]), stack([reversed(layer), pool({ size: 3 })]));
+  refused([several, gilr({ input: 6, hidden: 2 })], 'makes one row of all steps, got "gilr"');
+
+  // Rows may be normed, reversed, and multiplied; a batch of them is no sequence.
+  const head = stack([several, dense({ input: 6, output: 3 }), stack([norm, residual(norm)])]);
+  const { xs } = someInputs(head, 4, 5);
+  const params = head.init(device, { seed: 2 });
+  using all = head.apply(params, xs);
+  assertEquals(all.shape, [4, 3]);
+  using one = head.apply(params, rowOf(xs, 3));
+  assertClose((await read(all)).slice(9), await read(one), 1e-12, "the last sequence by itself");
+});
+
+testOn(PRECISE, "layers say which steps an output depends on, as changes of the inputs show", async (device) => {
+  const layer = recurrent(gru({ input: 3, hidden: 3 }));
+  const [norm, window] = [layerNorm({ size: 3, affine: false }), { input: 3, hidden: 3, window: 3 }];
+  const backward = gilr({ input: 3, hidden: 3, reverse: true });
+  const layers: readonly SequenceLayer[] = [
+    ...[layer, backward, norm, pool({ size: 3 }), qrnn(window), qrnn({ ...window, reverse: true })],
+    ...[recurrent(gru({ input: 3, hidden: 3 }), { reverse: true }), reversed(backward), reversed(reversed(backward))],
+    ...[reversed(norm), bidirectional(layer), bidirectional(norm), bidirectional(norm, backward), residual(backward)],
+    ...[stack([layer, norm]), stack([norm, backward]), stack([layer, backward]), stack([norm, norm])],
+    ...[
+      stack([layer, pool({ size: 3, over: "mean" }), norm]),
+      stack([bidirectional(layer), gilr({ input: 6, hidden: 1 })]),
+    ],
+  ];
+  const found = new Set<string>();
+  for (const own of layers) {
+    const { name, direction, pools } = own;
+    const params = own.init(device, { seed: 1 });
+    const { xs } = someInputs(own, 1, 5);
+    const changed = xs.data.map((value, i) => Math.floor(i / 3) === 2 ? value + 0.5 * (i % 3) : value);
+    using before = own.apply(params, xs, { device });
+    using after = own.apply(params, host(changed, xs.shape), { device });
+    assertEquals(before.shape, pools ? [1, own.hidden] : [1, 5, own.hidden], name);
+    const [old, now] = [await read(before), await read(after)];
+    const depends = (t: number): boolean =>
+      old.some((value, i) => Math.floor(i / own.hidden) === t && value !== now[i]);
+    const expected = { forward: [2, 3, 4], backward: [0, 1, 2], both: [0, 1, 2, 3, 4], none: [2] }[direction];
+    if (pools) assertEquals([direction, depends(0)], ["both", true], name);
+    else assertEquals([0, 1, 2, 3, 4].filter(depends), expected, `${name}: ${direction}`);
+    found.add(direction);
+  }
+  assertEquals(found.size, 4);
+});
+
 testOn(PRECISE, "stack: wrong calls say what was expected, what came, and the cure", (device) => {
   const layer = minGru({ input: 3, hidden: 4 });
   const wrong = <T>(value: unknown): T => value as T;
@@ -82,7 +163,7 @@ testOn(PRECISE, "stack: wrong calls say what was expected, what came, and the cu
   const { xs } = someInputs(deep, 2, 5);
   const name = 'Cannot apply "stack of minGru, minGru"';
   const table: readonly [call: () => unknown, message: string][] = [
-    [() => stack([]), "Cannot stack: expected a list of at least one layer, got an object of Array"],
+    [() => stack([]), "Cannot stack: expected a list of at least one layer, got an empty list"],
     [() => stack(wrong(layer)), "Cannot stack: expected a list of at least one layer, got an object of Object"],
     [() => stack([layer, wrong(layer.cell)]), "Cannot stack: layer 1 must be made by defineLinearLayer()"],
     [

@@ -61,7 +61,12 @@ testOn(PRECISE, "layers without state: wrong calls say what was expected, what c
       'Cannot apply "pool": lengths must be absent, as the last step of a padded sequence is none',
     ],
     [
-      () => residual(pool({ size: 2 })).apply({}, xs, { device }),
+      () => residual(pool({ size: 2 })),
+      'Cannot make residual(): the layer must keep the steps, got "pool", which makes one row of them',
+    ],
+    // A layer by hand, which does not say what it does.
+    [
+      () => residual({ ...pool({ size: 2 }), pools: false }).apply({}, xs, { device }),
       'Cannot apply "residual pool": the layer must keep the shape, got (2,) from (4, 2)',
     ],
     [
