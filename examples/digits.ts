@@ -17,10 +17,11 @@
  *     deno run -A bench/report.ts bench/results/warm_starts_cpu_amd_epyc.json
  */
 
-import { type Device, DeviceError, openDevice } from "@cervid/cervid";
+import { type Device, openDevice } from "@cervid/cervid";
 import { compareTrainings, describeComparison } from "./lib/compare_digits.ts";
 import { readDigits, splitDigits } from "./lib/digits.ts";
 import { followTraining, listenForInterrupt, readCheckpoint } from "./lib/follow_training.ts";
+import { runMain } from "./lib/main.ts";
 import { FlagError, readCount, readFlags } from "./lib/read_flags.ts";
 import { formatCount } from "./lib/table.ts";
 import { BATCH, digitModel, type DigitSettings, trainDigits } from "./lib/train_digits.ts";
@@ -117,22 +118,4 @@ function describe(device: Device, { hidden, step, seconds, loss, accuracy }: Rep
   ].join("\n");
 }
 
-/** Runs, and answers with the exit code: 2 where the flags are at fault, 1 where the machine is. */
-async function main(args: readonly string[]): Promise<number> {
-  try {
-    const options = parseFlags(args);
-    if (options.help) console.log(USAGE);
-    else await run(options);
-    return 0;
-  } catch (error) {
-    if (error instanceof FlagError) {
-      console.error(`Cannot run the example: ${error.message}; --help lists the flags`);
-      return 2;
-    }
-    if (!(error instanceof DeviceError)) throw error;
-    console.error(error.message);
-    return 1;
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) await runMain({ parse: parseFlags, usage: USAGE, run });

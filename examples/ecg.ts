@@ -7,14 +7,15 @@
  *     deno task demo --help
  */
 
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Device, DeviceError, type MethodName, openDevice, type Problem } from "@cervid/cervid";
+import { type Device, type MethodName, openDevice, type Problem } from "@cervid/cervid";
 import { drawEcgFigure } from "./lib/ecg_figure.ts";
 import { type Options, parseFlags, USAGE } from "./lib/flags.ts";
+import { runMain } from "./lib/main.ts";
 import { type Measurement, measureMethod, observeConvergence, prepareWorkload } from "./lib/measure.ts";
 import { createProgressBar } from "./lib/progress.ts";
-import { FlagError } from "./lib/read_flags.ts";
+import { writeFigure } from "./lib/output_files.ts";
 import {
   HELD_OUT_FROM,
   measurePrediction,
@@ -23,7 +24,7 @@ import {
   predictNext,
   RATE_HZ,
   readModel,
-  readRecord,
+  readSamples,
   type Samples,
 } from "./lib/record.ts";
 import { describeReport, type PredictionReport, type Report, reportMethod } from "./lib/report.ts";
@@ -68,24 +69,6 @@ async function run(options: Options): Promise<void> {
     figure,
   };
   console.log(options.json ? JSON.stringify(report, null, 2) : describeReport(report));
-}
-
-/** The first `length` samples of the record, all by default. */
-async function readSamples(length: number | undefined): Promise<Samples> {
-  const record = await readRecord();
-  if (length !== undefined && length > record.length) {
-    throw new FlagError(`--length must be at most ${record.length}, the length of the record, got "${length}"`);
-  }
-  return record.subarray(0, length);
-}
-
-async function writeFigure(path: string, svg = ""): Promise<void> {
-  try {
-    await Deno.mkdir(dirname(path), { recursive: true });
-    await Deno.writeTextFile(path, svg);
-  } catch (error) {
-    throw new FlagError(`the figure cannot be written (${error instanceof Error ? error.message : error})`);
-  }
 }
 
 function reportPrediction(model: Model, samples: Samples, { method, states }: Measurement): PredictionReport | null {
@@ -134,22 +117,4 @@ async function drawFigure(
   });
 }
 
-/** Runs, and answers with the exit code: 2 where the flags are at fault, 1 where the machine is. */
-async function main(args: readonly string[]): Promise<number> {
-  try {
-    const options = parseFlags(args);
-    if (options.help) console.log(USAGE);
-    else await run(options);
-    return 0;
-  } catch (error) {
-    if (error instanceof FlagError) {
-      console.error(`Cannot run the demo: ${error.message}; --help lists the flags`);
-      return 2;
-    }
-    if (!(error instanceof DeviceError)) throw error;
-    console.error(error.message);
-    return 1;
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) await runMain({ parse: parseFlags, usage: USAGE, run, name: "the demo" });

@@ -12,8 +12,9 @@
  * same in PyTorch.
  */
 
-import { DeviceError, openDevice } from "@cervid/cervid";
+import { openDevice } from "@cervid/cervid";
 import { followTraining, listenForInterrupt, readCheckpoint } from "./lib/follow_training.ts";
+import { runMain } from "./lib/main.ts";
 import { makeFolderOf } from "./lib/output_files.ts";
 import { FlagError, readFlags } from "./lib/read_flags.ts";
 import { HELD_OUT_FROM, readRecord } from "./lib/record.ts";
@@ -77,24 +78,18 @@ function describe({ device, step, seconds, loss, rmseMv, heldOutRmseMv }: Report
   ].join("\n");
 }
 
-/** Runs, and answers with the exit code: 2 where the flags are at fault, 1 where the machine is. */
-async function main(args: readonly string[]): Promise<number> {
-  try {
-    const { save, ...values } = readFlags(args, { ...TRAIN_FLAGS, save: { type: "string" } });
-    const options = readTrainFlags(values);
-    if (options.warmStarts) throw new FlagError("--warm-starts has no meaning here: chunks are drawn at random");
-    if (options.help) console.log(USAGE);
-    else await run(options, save);
-    return 0;
-  } catch (error) {
-    if (error instanceof FlagError) {
-      console.error(`Cannot run the example: ${error.message}; --help lists the flags`);
-      return 2;
-    }
-    if (!(error instanceof DeviceError)) throw error;
-    console.error(error.message);
-    return 1;
-  }
+/** The flags of all trainings, and where the weights go. */
+function parseFlags(args: readonly string[]): TrainOptions & { readonly save: string | undefined } {
+  const { save, ...values } = readFlags(args, { ...TRAIN_FLAGS, save: { type: "string" } });
+  const options = readTrainFlags(values);
+  if (options.warmStarts) throw new FlagError("--warm-starts has no meaning here: chunks are drawn at random");
+  return { ...options, save };
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) {
+  await runMain({
+    parse: parseFlags,
+    usage: USAGE,
+    run: ({ save, ...options }) => run(options, save),
+  });
+}

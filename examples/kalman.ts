@@ -7,15 +7,16 @@
  *     deno run -A examples/kalman.ts --help
  */
 
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Device, DeviceError, openDevice } from "@cervid/cervid";
+import { type Device, openDevice } from "@cervid/cervid";
 import { denoise, type Denoised } from "./lib/denoise.ts";
 import { drawKalmanFigure } from "./lib/kalman_figure.ts";
 import { KALMAN_USAGE, type KalmanFlags, parseKalmanFlags } from "./lib/kalman_flags.ts";
+import { runMain } from "./lib/main.ts";
 import { FIRST_YEAR, measureNile, nileModel } from "./lib/nile.ts";
-import { FlagError } from "./lib/read_flags.ts";
-import { RATE_HZ, readRecord, type Samples } from "./lib/record.ts";
+import { writeFigure } from "./lib/output_files.ts";
+import { RATE_HZ, readSamples } from "./lib/record.ts";
 import { type Smoothed, smoothSeries } from "./lib/smooth_series.ts";
 import { formatCount, formatMs, formatSmall, formatTable, wrapText } from "./lib/table.ts";
 
@@ -64,24 +65,6 @@ function summarise(
   noise: number,
 ): Report["ecg"] {
   return { ...rest, time: noisy.length, noise };
-}
-
-/** The first `length` samples of the record, all by default. */
-async function readSamples(length: number | undefined): Promise<Samples> {
-  const record = await readRecord();
-  if (length !== undefined && length > record.length) {
-    throw new FlagError(`--length must be at most ${record.length}, the length of the record, got "${length}"`);
-  }
-  return record.subarray(0, length);
-}
-
-async function writeFigure(path: string, svg = ""): Promise<void> {
-  try {
-    await Deno.mkdir(dirname(path), { recursive: true });
-    await Deno.writeTextFile(path, svg);
-  } catch (error) {
-    throw new FlagError(`the figure cannot be written (${error instanceof Error ? error.message : error})`);
-  }
 }
 
 const CPU_NOTE =
@@ -159,22 +142,4 @@ function describeEcg({ time, noise, tried, slopeWander, rmseMv }: NonNullable<Re
   ];
 }
 
-/** Runs, and answers with the exit code: 2 where the flags are at fault, 1 where the machine is. */
-async function main(args: readonly string[]): Promise<number> {
-  try {
-    const options = parseKalmanFlags(args);
-    if (options.help) console.log(KALMAN_USAGE);
-    else await run(options);
-    return 0;
-  } catch (error) {
-    if (error instanceof FlagError) {
-      console.error(`Cannot run the example: ${error.message}; --help lists the flags`);
-      return 2;
-    }
-    if (!(error instanceof DeviceError)) throw error;
-    console.error(error.message);
-    return 1;
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) await runMain({ parse: parseKalmanFlags, usage: KALMAN_USAGE, run });

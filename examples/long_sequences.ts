@@ -15,9 +15,10 @@
  * same; a step takes 9 sweeps of the two GRUs together at first, and 37 at the end; with --warm-starts 9 and 10.
  */
 
-import { DeviceError, openDevice, type UeaDataset, warmStarts } from "@cervid/cervid";
+import { openDevice, type UeaDataset, warmStarts } from "@cervid/cervid";
 import { followTraining, listenForInterrupt, readCheckpoint } from "./lib/follow_training.ts";
 import { generateMotion } from "./lib/generated_motion.ts";
+import { runMain } from "./lib/main.ts";
 import { FlagError, readCount, readFlags, readNumber } from "./lib/read_flags.ts";
 import { formatCount } from "./lib/table.ts";
 import { type ClassifierSettings, defineClassifier, trainClassifier } from "./lib/train_classifier.ts";
@@ -156,22 +157,4 @@ function describe(report: Report, train: UeaDataset, test: UeaDataset): string {
   ].join("\n");
 }
 
-/** Runs, and answers with the exit code: 2 where the flags are at fault, 1 where the machine is. */
-async function main(args: readonly string[]): Promise<number> {
-  try {
-    const options = parseFlags(args);
-    if (options.help) console.log(USAGE);
-    else await run(options);
-    return 0;
-  } catch (error) {
-    if (error instanceof FlagError) {
-      console.error(`Cannot run the example: ${error.message}; --help lists the flags`);
-      return 2;
-    }
-    if (!(error instanceof DeviceError)) throw error;
-    console.error(error.message);
-    return 1;
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) await runMain({ parse: parseFlags, usage: USAGE, run });

@@ -15,10 +15,10 @@
  * updates before them are on shorter ones. The curve is kept: bench/results/million_step_cpu_amd_epyc.svg and .json.
  */
 
-import { type Device, DeviceError, openDevice } from "@cervid/cervid";
+import { type Device, openDevice } from "@cervid/cervid";
+import { runMain } from "./lib/main.ts";
 import { MILLION_USAGE, type MillionOptions, parseMillionFlags } from "./lib/million_flags.ts";
 import { runTaskTraining } from "./lib/report_task.ts";
-import { FlagError } from "./lib/read_flags.ts";
 import { type Reading, readTwins } from "./lib/read_pieces.ts";
 import { formatCount, formatSmall, formatTable, wrapText } from "./lib/table.ts";
 import { defineTwoLayers } from "./lib/two_layers.ts";
@@ -108,22 +108,10 @@ function describeReport({ device, hidden, features, forgetBias, readings }: Repo
   ].join("\n");
 }
 
-/** Runs, and answers with the exit code: 2 where the flags are at fault, 1 where the machine is. */
-async function main(args: readonly string[]): Promise<number> {
-  try {
-    const options = parseMillionFlags(args);
-    if (options.help) console.log(MILLION_USAGE);
-    else await (options.train ? runTaskTraining(options) : run(options));
-    return 0;
-  } catch (error) {
-    if (error instanceof FlagError) {
-      console.error(`Cannot run the example: ${error.message}; --help lists the flags`);
-      return 2;
-    }
-    if (!(error instanceof DeviceError)) throw error;
-    console.error(error.message);
-    return 1;
-  }
+if (import.meta.main) {
+  await runMain({
+    parse: parseMillionFlags,
+    usage: MILLION_USAGE,
+    run: (options) => options.train ? runTaskTraining(options) : run(options),
+  });
 }
-
-if (import.meta.main) Deno.exit(await main(Deno.args));

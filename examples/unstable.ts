@@ -7,10 +7,11 @@
  *     deno run -A examples/unstable.ts --help
  */
 
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Device, DeviceError, openDevice, SolveError } from "@cervid/cervid";
-import { FlagError } from "./lib/read_flags.ts";
+import { type Device, openDevice } from "@cervid/cervid";
+import { runMain } from "./lib/main.ts";
+import { writeFigure } from "./lib/output_files.ts";
 import { formatCount, formatMs, formatSmall, formatTable, wrapText } from "./lib/table.ts";
 import { drawUnstable } from "./lib/unstable_figure.ts";
 import { parseUnstableFlags, UNSTABLE_USAGE, type UnstableFlags } from "./lib/unstable_flags.ts";
@@ -40,15 +41,6 @@ async function run(flags: UnstableFlags): Promise<void> {
   const told = cases.map(({ trajectory: _, ...rest }) => rest);
   const report: Report = { device: { backend, dtype, description }, cases: told, figure };
   console.log(flags.json ? JSON.stringify(report, null, 2) : describeReport(report, flags));
-}
-
-async function writeFigure(path: string, svg = ""): Promise<void> {
-  try {
-    await Deno.mkdir(dirname(path), { recursive: true });
-    await Deno.writeTextFile(path, svg);
-  } catch (error) {
-    throw new FlagError(`the figure cannot be written (${error instanceof Error ? error.message : error})`);
-  }
 }
 
 const NOTE =
@@ -100,22 +92,4 @@ function describeCase(
   ];
 }
 
-/** Runs, and answers with the exit code: 2 where the flags are at fault, 1 where the machine is. */
-async function main(args: readonly string[]): Promise<number> {
-  try {
-    const flags = parseUnstableFlags(args);
-    if (flags.help) console.log(UNSTABLE_USAGE);
-    else await run(flags);
-    return 0;
-  } catch (error) {
-    if (error instanceof FlagError) {
-      console.error(`Cannot run the example: ${error.message}; --help lists the flags`);
-      return 2;
-    }
-    if (!(error instanceof DeviceError) && !(error instanceof SolveError)) throw error;
-    console.error(error.message);
-    return 1;
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) await runMain({ parse: parseUnstableFlags, usage: UNSTABLE_USAGE, run });

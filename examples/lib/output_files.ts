@@ -34,3 +34,13 @@ export async function replaceFile(path: string, data: Uint8Array | string): Prom
   await (typeof data === "string" ? Deno.writeTextFile(part, data) : Deno.writeFile(part, data));
   await Deno.rename(part, path);
 }
+
+/** Writes a figure; empty, it says whether the file can be written at all. */
+export async function writeFigure(path: string, svg = ""): Promise<void> {
+  try {
+    await Deno.mkdir(dirname(path), { recursive: true });
+    await Deno.writeTextFile(path, svg);
+  } catch (error) {
+    throw new FlagError(`the figure cannot be written (${explainFileError(error)})`);
+  }
+}

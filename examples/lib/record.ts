@@ -12,6 +12,7 @@ import {
   type Tree,
 } from "@cervid/cervid";
 import { TRAINED_HIDDEN } from "./flags.ts";
+import { FlagError } from "./read_flags.ts";
 
 /** Samples per second. */
 export const RATE_HZ = 360;
@@ -89,4 +90,13 @@ export function measurePrediction(samples: Samples, predicted: Float64Array, fro
   }
   const count = samples.length - from;
   return { gru: Math.sqrt(squares / count), lastValue: Math.sqrt(squaresOfLast / count) };
+}
+
+/** The first `length` samples of the record, all by default. */
+export async function readSamples(length: number | undefined): Promise<Samples> {
+  const record = await readRecord();
+  if (length !== undefined && length > record.length) {
+    throw new FlagError(`--length must be at most ${record.length}, the length of the record, got "${length}"`);
+  }
+  return record.subarray(0, length);
 }

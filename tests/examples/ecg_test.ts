@@ -1,38 +1,10 @@
 // The demo as its users run it: a process of its own, compared with a plain loop in double precision over the same files.
 
 import { assert, assertAlmostEquals, assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
+import { EXAMPLES, runExampleIn, withFolder } from "./run_example.ts";
 
-const ROOT = new URL("../../", import.meta.url);
-const DEMO = new URL("examples/ecg.ts", ROOT);
-const DATA = new URL("examples/data/", ROOT);
+const DATA = new URL("data/", EXAMPLES);
 const LENGTH = 2000;
-
-interface Run {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs the demo in `cwd`, where a relative `--svg` goes. */
-async function runDemo(cwd: string, ...flags: string[]): Promise<Run> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-remote", DEMO.href, ...flags],
-    cwd,
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-  }).output();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-}
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "cervid-" });
-  try {
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 function floats(bytes: Uint8Array): Float64Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -120,7 +92,15 @@ Deno.test("demo --json: times, sweeps, deviations and errors that agree with a p
   const samples = (await readSamples()).subarray(0, LENGTH);
   const rmse = plainRmse(samples, await readWeights());
   await withFolder(async (folder) => {
-    const { code, stdout, stderr } = await runDemo(folder, "--json", "--length", `${LENGTH}`, "--svg", "new/a.svg");
+    const { code, stdout, stderr } = await runExampleIn(
+      folder,
+      "ecg.ts",
+      "--json",
+      "--length",
+      `${LENGTH}`,
+      "--svg",
+      "new/a.svg",
+    );
     assertEquals([code, stderr], [0, ""]);
     const report = JSON.parse(stdout);
     assertEquals([report.time, report.state, report.trained], [LENGTH, 16, true]);
@@ -167,7 +147,7 @@ Deno.test("demo --json: times, sweeps, deviations and errors that agree with a p
 Deno.test("demo --hidden 6 --dtype f64: another size is not trained, and no prediction is judged", async () => {
   await withFolder(async (folder) => {
     const flags = ["--hidden=6", "--seed=3", "--dtype=f64", "--length=700", "--svg=a.svg", "--method=auto,block-deer"];
-    const { code, stdout, stderr } = await runDemo(folder, ...flags);
+    const { code, stdout, stderr } = await runExampleIn(folder, "ecg.ts", ...flags);
     assertEquals([code, stderr], [0, ""]);
     assertMatch(stdout, /^Device {2}.*f64$/m);
     assertMatch(stdout, /^Model .*D = 6 .*not trained$/m);
@@ -181,7 +161,7 @@ Deno.test("demo --hidden 6 --dtype f64: another size is not trained, and no pred
 
 Deno.test("demo --help: every flag, and nothing is run", async () => {
   await withFolder(async (folder) => {
-    const { code, stdout, stderr } = await runDemo(folder, "--help");
+    const { code, stdout, stderr } = await runExampleIn(folder, "ecg.ts", "--help");
     assertEquals([code, stderr], [0, ""]);
     for (
       const flag of ["method", "length", "hidden", "seed", "backend", "dtype", "max-sweeps", "svg", "json", "help"]
@@ -210,7 +190,7 @@ Deno.test("demo: a flag or a value that is unknown is one line and exit code 2",
   await withFolder(async (folder) => {
     for (const [flags, message] of cases) {
       await t.step(flags, async () => {
-        const { code, stdout, stderr } = await runDemo(folder, ...flags.split(" "));
+        const { code, stdout, stderr } = await runExampleIn(folder, "ecg.ts", ...flags.split(" "));
         assertEquals([code, stdout], [2, ""]);
         assertMatch(stderr, /^Cannot run the demo: .*; --help lists the flags\n$/);
         assertStringIncludes(stderr, message);

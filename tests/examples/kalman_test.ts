@@ -1,31 +1,12 @@
 // The Kalman example as its users run it, beside plain loops in double precision and what the literature says of the Nile.
 
 import { assert, assertAlmostEquals, assertEquals, assertLess, assertStringIncludes } from "@std/assert";
+import { NILE } from "../../examples/lib/nile.ts";
 import type { Matrix } from "../kalman/matrices.ts";
 import { recursion } from "../kalman/reference.ts";
+import { runExample, withFolder } from "./run_example.ts";
 
-const ROOT = new URL("../../", import.meta.url);
-const EXAMPLE = new URL("examples/kalman.ts", ROOT);
 const SKIP_ECG = ["--length", "0"];
-
-async function runExample(...flags: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-remote", EXAMPLE.href, ...flags],
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-  }).output();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-}
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "cervid-" });
-  try {
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 interface Known {
   readonly mean: number;
@@ -65,8 +46,7 @@ function assertKnown(actual: readonly Known[], expected: readonly Known[]): void
 }
 
 /** The flows as the example has them, checked by their sum and extremes. */
-async function readFlows(): Promise<number[]> {
-  const { NILE } = await import(new URL("examples/lib/nile.ts", ROOT).href);
+function readFlows(): number[] {
   const flows: number[] = [...NILE];
   assertEquals([flows.length, Math.min(...flows), Math.max(...flows)], [100, 456, 1370]);
   // The mean flow is 919.35.
@@ -75,7 +55,7 @@ async function readFlows(): Promise<number[]> {
 }
 
 Deno.test("kalman example --json: the Nile by plain loops, with years missing and without", async () => {
-  const flows = await readFlows();
+  const flows = readFlows();
   const models = {
     level: { f: [[1]], q: [[1469.1]] },
     trend: { f: [[1, 1], [0, 1]], q: [[1469.1, 0], [0, 10]] },
@@ -84,7 +64,7 @@ Deno.test("kalman example --json: the Nile by plain loops, with years missing an
     await withFolder(async (folder) => {
       const svg = `${folder}/new/nile.svg`;
       const flags = ["--model", model, "--missing", gap, "--backend", "cpu", "--svg", svg, "--json", ...SKIP_ECG];
-      const { code, stdout, stderr } = await runExample(...flags);
+      const { code, stdout, stderr } = await runExample("kalman.ts", ...flags);
       assertEquals([code, stderr], [0, ""]);
       const { device, nile, ecg, figure } = JSON.parse(stdout);
       assertEquals([device.backend, device.dtype, ecg, figure], ["cpu", "f64", null, svg]);
@@ -112,7 +92,7 @@ Deno.test("kalman example --json: the Nile by plain loops, with years missing an
 Deno.test("kalman example: the Nile as Durbin and Koopman have it", async () => {
   await withFolder(async (folder) => {
     const flags = ["--missing", "none", "--backend", "cpu", "--svg", `${folder}/nile.svg`, "--json", ...SKIP_ECG];
-    const { nile } = JSON.parse((await runExample(...flags)).stdout);
+    const { nile } = JSON.parse((await runExample("kalman.ts", ...flags)).stdout);
     // "Time Series Analysis by State Space Methods", 2012, section 2.2: the filtered level of 1871 is 1118, its variance
     // 15076; the log-likelihood of all years is that of this prior.
     assertAlmostEquals(nile.filtered[0].mean, 1118.31, 0.005);
@@ -126,7 +106,7 @@ Deno.test("kalman example: the Nile as Durbin and Koopman have it", async () => 
 Deno.test("kalman example: a table; smoothing takes noise from the electrocardiogram", async () => {
   await withFolder(async (folder) => {
     const common = ["--backend", "cpu", "--svg", `${folder}/ecg.svg`, "--length", "3000", "--seed", "3"];
-    const { code, stdout, stderr } = await runExample(...common);
+    const { code, stdout, stderr } = await runExample("kalman.ts", ...common);
     assertEquals([code, stderr], [0, ""]);
     const rows = stdout.split("\n").map((line) => line.trim().split(/ {2,}/));
     assertEquals(rows.filter(([year]) => /^\d{4}$/.test(year!)).map(([year]) => Number(year)), [
@@ -139,10 +119,10 @@ Deno.test("kalman example: a table; smoothing takes noise from the electrocardio
     assertStringIncludes(await Deno.readTextFile(`${folder}/ecg.svg`), "An electrocardiogram");
 
     assert(!stdout.includes("further apart"), stdout);
-    const hopeless = await runExample(...common, "--dtype", "f32", "--noise", "1e-9");
+    const hopeless = await runExample("kalman.ts", ...common, "--dtype", "f32", "--noise", "1e-9");
     assertStringIncludes(hopeless.stdout, "The answers are further apart than 0.01 standard deviations");
 
-    const { ecg } = JSON.parse((await runExample(...common, "--dtype", "f32", "--json")).stdout);
+    const { ecg } = JSON.parse((await runExample("kalman.ts", ...common, "--dtype", "f32", "--json")).stdout);
     const { noisy, filtered, smoothed } = ecg.rmseMv;
     assertAlmostEquals(noisy, 0.1, 0.005);
     assert(smoothed < 0.7 * filtered && filtered < noisy, JSON.stringify(ecg.rmseMv));
@@ -153,7 +133,7 @@ Deno.test("kalman example: a table; smoothing takes noise from the electrocardio
 });
 
 Deno.test("kalman example --help, and flags that are wrong", async () => {
-  const { code, stdout } = await runExample("--help");
+  const { code, stdout } = await runExample("kalman.ts", "--help");
   assertEquals(code, 0);
   assertStringIncludes(stdout, "--missing");
   const table: [flags: string[], message: string][] = [
@@ -173,7 +153,7 @@ Deno.test("kalman example --help, and flags that are wrong", async () => {
     [["--states", "3"], "Unknown option '--states'"],
   ];
   for (const [flags, message] of table) {
-    const { code, stdout, stderr } = await runExample(...flags);
+    const { code, stdout, stderr } = await runExample("kalman.ts", ...flags);
     assertEquals([code, stdout], [2, ""], flags.join(" "));
     assert(stderr.startsWith(`Cannot run the example: ${message}`), stderr);
     assertStringIncludes(stderr, "; --help lists the flags");

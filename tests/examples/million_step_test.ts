@@ -4,18 +4,7 @@ import { assert, assertAlmostEquals, assertEquals, assertLess, assertStringInclu
 import { type HostTensor, openDevice, type Tensor, toHost, type Tree } from "@cervid/cervid";
 import { symbolPieces } from "../../examples/lib/first_element_task.ts";
 import { defineTwoLayers } from "../../examples/lib/two_layers.ts";
-
-const EXAMPLE = new URL("../../examples/million_step.ts", import.meta.url);
-
-async function runExample(...flags: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-remote", EXAMPLE.href, ...flags],
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-  }).output();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-}
+import { runExample } from "./run_example.ts";
 
 interface Weights {
   readonly surrogate: { readonly weight_ih: HostTensor; readonly bias: HostTensor };
@@ -67,7 +56,14 @@ Deno.test("million steps --json: what a plain loop gives, whatever the pieces", 
   const layers = await initialise(features, hidden, bias, seed);
   const flags = ["--features", "6", "--hidden", "4", "--forget-bias", "3", "--seed", "5", "--dtype", "f64", "--json"];
   for (const piece of ["300", "64"]) {
-    const { code, stdout, stderr } = await runExample(...flags, "--length", "40,300", "--piece", piece);
+    const { code, stdout, stderr } = await runExample(
+      "million_step.ts",
+      ...flags,
+      "--length",
+      "40,300",
+      "--piece",
+      piece,
+    );
     assertEquals([code, stderr], [0, ""]);
     const { device, readings, ...settings } = JSON.parse(stdout);
     assertEquals([device.backend, device.dtype], ["cpu", "f64"]);
@@ -97,7 +93,14 @@ Deno.test("million steps --json: what a plain loop gives, whatever the pieces", 
 
 Deno.test("million steps: a table; the cell reads only up to the length asked for", async () => {
   const sizes = ["--features", "6", "--hidden", "3", "--backend", "cpu"];
-  const { code, stdout, stderr } = await runExample(...sizes, "--length", "100,2000", "--cell-up-to", "100");
+  const { code, stdout, stderr } = await runExample(
+    "million_step.ts",
+    ...sizes,
+    "--length",
+    "100,2000",
+    "--cell-up-to",
+    "100",
+  );
   assertEquals([code, stderr], [0, ""]);
   const rows = stdout.split("\n").filter((line) => /^ *[\d,]+ {2}/.test(line)).map((line) =>
     line.trim().split(/ {2,}/)
@@ -113,7 +116,7 @@ Deno.test("million steps: a table; the cell reads only up to the length asked fo
 });
 
 Deno.test("million steps --help, and flags that are wrong", async () => {
-  const { code, stdout } = await runExample("--help");
+  const { code, stdout } = await runExample("million_step.ts", "--help");
   assertEquals(code, 0);
   assertStringIncludes(stdout, "--forget-bias");
   const table: [flags: string[], message: string][] = [
@@ -127,7 +130,7 @@ Deno.test("million steps --help, and flags that are wrong", async () => {
     [["--steps", "3"], "Unknown option '--steps'"],
   ];
   for (const [flags, message] of table) {
-    const { code, stdout, stderr } = await runExample(...flags);
+    const { code, stdout, stderr } = await runExample("million_step.ts", ...flags);
     assertEquals([code, stdout], [2, ""], flags.join(" "));
     assert(stderr.startsWith(`Cannot run the example: ${message}`), stderr);
     assertStringIncludes(stderr, "; --help lists the flags");

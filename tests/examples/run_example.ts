@@ -3,13 +3,23 @@ import { assertEquals } from "@std/assert";
 /** The folder of the examples. */
 export const EXAMPLES: URL = new URL("../../examples/", import.meta.url);
 
+/** What a process left. */
+export interface Run {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
 /** Runs an example as its users do. */
-export async function runExample(
-  name: string,
-  ...flags: string[]
-): Promise<{ code: number; stdout: string; stderr: string }> {
+export function runExample(name: string, ...flags: string[]): Promise<Run> {
+  return runExampleIn(Deno.cwd(), name, ...flags);
+}
+
+/** The same in a folder, which relative paths are of. */
+export async function runExampleIn(cwd: string, name: string, ...flags: string[]): Promise<Run> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-remote", new URL(name, EXAMPLES).href, ...flags],
+    cwd,
     env: { NO_COLOR: "1" },
     stdin: "null",
   }).output();

@@ -4,28 +4,9 @@ import { assert, assertAlmostEquals, assertEquals, assertLess, assertStringInclu
 import { createRandom } from "../../src/core/random.ts";
 import { goldenTensors } from "../solve/arrays.ts";
 import { lorenzLoop } from "../solve/elk_cases.ts";
+import { runExample, withFolder } from "./run_example.ts";
 
-const EXAMPLE = new URL("../../examples/unstable.ts", import.meta.url);
 const METHODS = ["deer", "quasi-deer", "elk", "quasi-elk", "scale-deer"];
-
-async function runExample(...flags: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-remote", EXAMPLE.href, ...flags],
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-  }).output();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-}
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "cervid-" });
-  try {
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 const sigmoid = (value: number): number => 1 / (1 + Math.exp(-value));
 
@@ -69,7 +50,7 @@ Deno.test("unstable example --json: trajectories of plain loops, and every metho
   await withFolder(async (folder) => {
     const svg = `${folder}/new/figure.svg`;
     const flags = ["--length", "120", "--start", "12", "--noise", "0.5", "--seed", "3", "--dtype", "f64", "--svg", svg];
-    const { code, stdout, stderr } = await runExample(...flags, "--json");
+    const { code, stdout, stderr } = await runExample("unstable.ts", ...flags, "--json");
     assertEquals([code, stderr], [0, ""]);
     const { device, cases, figure } = JSON.parse(stdout);
     assertEquals([device.backend, device.dtype, figure], ["cpu", "f64", svg]);
@@ -105,7 +86,7 @@ Deno.test("unstable example: its settings reach the methods", async () => {
   await withFolder(async (folder) => {
     const run = async (...flags: string[]) => {
       const common = ["--case", "lorenz-96", "--length", "80", "--svg", `${folder}/a.svg`, "--json"];
-      const { code, stdout, stderr } = await runExample(...common, ...flags);
+      const { code, stdout, stderr } = await runExample("unstable.ts", ...common, ...flags);
       assertEquals([code, stderr], [0, ""]);
       const [{ runs }] = JSON.parse(stdout).cases;
       return Object.fromEntries(runs.map((one: { label: string }) => [one.label, one]));
@@ -124,7 +105,7 @@ Deno.test("unstable example: its settings reach the methods", async () => {
 Deno.test("unstable example: a table, and the figure where it is wanted", async () => {
   await withFolder(async (folder) => {
     const flags = ["--case", "ar-gru", "--length", "60", "--svg", `${folder}/a.svg`];
-    const { code, stdout, stderr } = await runExample(...flags);
+    const { code, stdout, stderr } = await runExample("unstable.ts", ...flags);
     assertEquals([code, stderr], [0, ""]);
     const rows = stdout.split("\n").map((line) => line.trim().split(/ {2,}/));
     for (const label of ["sequential", ...METHODS]) {
@@ -138,7 +119,7 @@ Deno.test("unstable example: a table, and the figure where it is wanted", async 
 });
 
 Deno.test("unstable example --help, and flags that are wrong", async () => {
-  const { code, stdout } = await runExample("--help");
+  const { code, stdout } = await runExample("unstable.ts", "--help");
   assertEquals(code, 0);
   assertStringIncludes(stdout, "--quasi-damping");
   const table: [flags: string[], message: string][] = [
@@ -155,7 +136,7 @@ Deno.test("unstable example --help, and flags that are wrong", async () => {
     [["--svg", "/dev/null/x.svg"], "the figure cannot be written"],
   ];
   for (const [flags, message] of table) {
-    const { code, stdout, stderr } = await runExample(...flags);
+    const { code, stdout, stderr } = await runExample("unstable.ts", ...flags);
     assertEquals([code, stdout], [2, ""], flags.join(" "));
     assert(stderr.startsWith(`Cannot run the example: ${message}`), stderr);
     assertStringIncludes(stderr, "; --help lists the flags");
