@@ -3,7 +3,8 @@ import { addMaybe } from "./elementwise.ts";
 import { broadcast, columns, concat, elementwise, matvecTransposed, mul, neg, pad, slice } from "./build.ts";
 import { jvp } from "./differentiate.ts";
 import { dependents, type Node } from "./graph.ts";
-import { entriesAlong, structuredJacobian } from "./jacobian.ts";
+import { structuredJacobian } from "./jacobian.ts";
+import { entriesAlong } from "./jacobian_entries.ts";
 import type { BlockLayout } from "./pattern.ts";
 import type { StepProgram } from "./program.ts";
 

@@ -3,7 +3,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type { JacobianStructure } from "../../mod.ts";
 import { programOf } from "../../src/step.ts";
-import { entriesAlong, structuredJacobian } from "../../src/trace/jacobian.ts";
+import { structuredJacobian } from "../../src/trace/jacobian.ts";
+import { entriesAlong } from "../../src/trace/jacobian_entries.ts";
 import { provePattern } from "../../src/trace/pattern.ts";
 import { assertClose, compileNodes, runNodes, traceBody } from "./helpers.ts";
 import { numericJacobian } from "./reference.ts";
