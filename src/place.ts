@@ -3,7 +3,8 @@ import { DeviceError } from "./core/errors.ts";
 import { checkHostTensor } from "./core/host.ts";
 import type { Shape, Tree } from "./core/types.ts";
 import { type Device, engineOf } from "./device.ts";
-import { deviceIn, isDisposed, isTensor, isTensorLike, type Tensor, tensor, type TensorLike } from "./tensor.ts";
+import { explainDisposal, isDisposed, isTensor, isTensorLike, type Tensor, tensor, type TensorLike } from "./tensor.ts";
+import { deviceIn } from "./tensor_tree.ts";
 
 /** The device of a call: the one given, else that of the first tensor among its arguments. */
 export function findDevice(
@@ -34,7 +35,7 @@ export function place(context: string, what: string, value: TensorLike, device: 
   }
   if (isTensor(value)) {
     if (isDisposed(value)) {
-      throw new DeviceError(`${context}: ${what} was disposed; use it before its scope ends`);
+      throw new DeviceError(`${context}: ${what} ${explainDisposal(value)}`);
     }
     if (value.device !== device) {
       throw new TypeError(

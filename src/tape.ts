@@ -40,6 +40,23 @@ export function record(recording: Recording): void {
   for (const tape of found) tape.add(recording);
 }
 
+/**
+ * Notes that nothing flows back through `outputs`: where a cotangent comes to one of them, a TypeError says so. To be used for
+ * what is made of tensors without a pullback, which would pass for a constant otherwise.
+ */
+export function refuse(
+  name: string,
+  what: string,
+  cure: string,
+  inputs: readonly Tensor[],
+  outputs: readonly Tensor[],
+): void {
+  const pullback = (): never => {
+    throw new TypeError(`Cannot differentiate ${what}: there is no pullback; ${cure}`);
+  };
+  record({ name, inputs, outputs, holds: [], pullback });
+}
+
 const sums = new Map<string, RowProgram>();
 
 /** The program `Σ_k inputs[k][t - shifts[k]]` over rows of `shape`. */

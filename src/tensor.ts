@@ -2,12 +2,11 @@ import { describe } from "./core/describe.ts";
 import { DeviceError } from "./core/errors.ts";
 import { checkHostTensor } from "./core/host.ts";
 import { formatShape } from "./core/shape.ts";
-import { mapTree } from "./core/tree.ts";
-import type { DType, HostTensor, Shape, Tree } from "./core/types.ts";
+import type { DType, HostTensor, Shape } from "./core/types.ts";
 import { type Device, engineOf, scopesOf } from "./device.ts";
 import type { Memory } from "./engine/engine.ts";
 
-/** An immutable array on a device; freed by `using`, by {@linkcode tidy} or by `dispose()`. */
+/** An immutable array on a device; freed by `using`, by `tidy` or by `dispose()`. */
 export interface Tensor extends Disposable {
   /** The type of its elements. */
   readonly dtype: DType;
@@ -32,6 +31,8 @@ class DeviceTensor implements Tensor {
   readonly #owner: DeviceTensor;
   #disposed = false;
   #holds = 0;
+  #inScope = false;
+  #last: (() => void) | undefined;
 
   constructor(
     readonly device: Device,
@@ -56,7 +57,7 @@ class DeviceTensor implements Tensor {
     engineOf(this.device);
     // A loan does not keep the memory of its lender.
     if (this.#disposed || (this.#owner.#disposed && this.#owner.#holds === 0)) {
-      throw new DeviceError(`Cannot use ${this.label}: it was disposed; use it before its scope ends`);
+      throw new DeviceError(`Cannot use ${this.label}: it ${this.end}`);
     }
     return this.#memory;
   }
@@ -64,7 +65,28 @@ class DeviceTensor implements Tensor {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    for (const { members } of scopesOf(this.device)) members.delete(this);
+    this.#last?.();
     this.#free();
+  }
+
+  /** The same by the end of a scope, which may be one that the maker of the tensor knows nothing of. */
+  disposeInScope(): void {
+    this.#inScope ||= !this.#disposed;
+    this.dispose();
+  }
+
+  /** What to say of it when it is used afterwards. */
+  get end(): string {
+    return this.#inScope
+      ? "was disposed when a tidy() or train() ended that was at work on this device while it was made; return it from " +
+        "there, or make it before or after"
+      : "was disposed; use it before its scope ends";
+  }
+
+  /** Has `last` called when it is disposed. */
+  atEnd(last: () => void): void {
+    this.#last = last;
   }
 
   get disposed(): boolean {
@@ -122,6 +144,17 @@ export function isDisposed(value: Tensor): boolean {
   return (value as DeviceTensor).disposed;
 }
 
+/** What became of a tensor that was disposed, and the cure: the end of a message. */
+export function explainDisposal(value: Tensor): string {
+  return (value as DeviceTensor).end;
+}
+
+/** Disposes what a scope has collected. */
+export function disposeInScope(member: Disposable): void {
+  if (member instanceof DeviceTensor) member.disposeInScope();
+  else member[Symbol.dispose]();
+}
+
 /** The memory of a tensor; a DeviceError if it was disposed. */
 export function memoryOf(value: Tensor): Memory {
   if (!isTensor(value)) {
@@ -169,6 +202,11 @@ export function release(value: Tensor): void {
   (value as DeviceTensor).release();
 }
 
+/** Has `last` called when a tensor is disposed: one function, the last that was given. */
+export function whenDisposed(value: Tensor, last: () => void): void {
+  (value as DeviceTensor).atEnd(last);
+}
+
 /**
  * Copies host data to a device; floats become the device's dtype, integers stay.
  *
@@ -192,27 +230,6 @@ export function tensor(device: Device, value: HostTensor, label = "a tensor"): T
 }
 
 /**
- * A tree of arrays on a device, such as parameters from `fromTorchGru`: host arrays are copied as {@linkcode tensor} does,
- * tensors stay what they are. Copy parameters once where many solves use them.
- *
- * @example
- * ```ts
- * import { openDevice, toDevice } from "@cervid/cervid";
- *
- * await using device = await openDevice({ backend: "cpu" });
- * const params = toDevice(device, { rate: { data: new Float32Array([0.5]), shape: [] } });
- * console.log(params.rate);
- * ```
- */
-export function toDevice(device: Device, tree: Tree<TensorLike>): Tree<Tensor> {
-  return mapTree<TensorLike, Tensor>(
-    tree,
-    isTensorLike,
-    (value, path) => isTensor(value) ? value : tensor(device, value, path),
-  );
-}
-
-/**
  * A copy of a tensor in host memory: a `Float64Array` from an f64 device, a `Float32Array` from an f32 one, integers as
  * they are. Waits for the device. Throws a {@linkcode DeviceError} if the tensor was disposed.
  *
@@ -228,63 +245,4 @@ export function toDevice(device: Device, tree: Tree<TensorLike>): Tree<Tensor> {
 export async function toHost(value: Tensor): Promise<HostTensor> {
   const memory = memoryOf(value);
   return { data: await engineOf(value.device).read(memory), shape: [...value.shape] };
-}
-
-/**
- * Runs `fn` and disposes every tensor that was made on `device` meanwhile and that `fn` does not return, alone or inside
- * arrays and records. Scopes nest; two scopes of one device must not overlap in time otherwise.
- *
- * @example
- * ```ts
- * import { openDevice, tensor, tidy } from "@cervid/cervid";
- *
- * await using device = await openDevice({ backend: "cpu" });
- * const kept = await tidy(device, () => {
- *   tensor(device, { data: new Float32Array(1000), shape: [1000] }); // freed
- *   return tensor(device, { data: new Float32Array([1]), shape: [1] });
- * });
- * kept.dispose();
- * ```
- */
-export async function tidy<R>(device: Device, fn: () => R | Promise<R>): Promise<R> {
-  engineOf(device);
-  const scopes = scopesOf(device);
-  const scope = { members: new Set<Disposable>() };
-  scopes.push(scope);
-  const close = (kept: Set<unknown>): void => {
-    scopes.splice(scopes.indexOf(scope), 1);
-    for (const member of scope.members) {
-      if (kept.has(member)) scopes.at(-1)?.members.add(member);
-      else member[Symbol.dispose]();
-    }
-  };
-  try {
-    const result = await fn();
-    const kept = new Set<unknown>();
-    collect(result, kept);
-    close(kept);
-    return result;
-  } catch (error) {
-    if (scopes.includes(scope)) close(new Set());
-    throw error;
-  }
-}
-
-/** All objects reachable from `value` through arrays and plain records, and the fields of solutions. */
-export function collect(value: unknown, into: Set<unknown>): void {
-  if (typeof value !== "object" || value === null || into.has(value) || ArrayBuffer.isView(value)) return;
-  into.add(value);
-  if (!isTensor(value)) { for (const field of Object.values(value)) collect(field, into); }
-}
-
-/** Whether a tree holds any device tensor; if so the device of the first. */
-export function deviceIn(tree: Tree<TensorLike> | TensorLike | undefined): Device | undefined {
-  if (tree === undefined || tree === null || typeof tree !== "object") return undefined;
-  if (isTensor(tree)) return tree.device;
-  if (isTensorLike(tree)) return undefined;
-  for (const value of Object.values(tree as Tree<TensorLike>)) {
-    const found = deviceIn(value);
-    if (found !== undefined) return found;
-  }
-  return undefined;
 }

@@ -173,8 +173,8 @@ export interface SweepRun {
   readonly job: SweepJob;
   /** The largest update of the last sweep in units of the tolerance, NaN where only the device knows. */
   readonly residual: number;
-  /** The iterates `(B, T, D)` kept so far, the guess first. */
-  readonly iterates: readonly Memory[];
+  /** The iterates `(B, T, D)` kept so far, the guess first; who frees them takes them out. */
+  readonly iterates: Memory[];
 }
 
 /** What is known of a run at its end. */
@@ -235,7 +235,7 @@ export interface Engine {
   measureError(run: SweepRun, kind: ErrorKind): void;
   /** Frees all that the run took, except `ys` and its iterates. */
   endRun(run: SweepRun): void;
-  /** Ends a run whose verdict is wanted later: frees all but the few words that say it, which go with the first answer. */
+  /** Ends a run whose verdict is wanted later, or never: frees all that `endRun` frees but the few words that say it. */
   closeRun(run: SweepRun): () => Promise<Verdict>;
 
   dispose(): Promise<void>;

@@ -2,10 +2,10 @@ import { checkKeys, describe } from "../core/describe.ts";
 import { createRandom, type Random } from "../core/random.ts";
 import { checkCount, sizeOf } from "../core/shape.ts";
 import { flattenTree, mapTree } from "../core/tree.ts";
-import type { Tree } from "../core/types.ts";
 import type { Device } from "../device.ts";
 import { Tape } from "../tape.ts";
 import { isTensor, type Tensor, tensor, toHost } from "../tensor.ts";
+import { type TensorTree, treeOf } from "../tensor_tree.ts";
 import { checkValue, valueAndGrad } from "./value_and_grad.ts";
 
 /** Settings of {@linkcode checkGrads}. */
@@ -86,7 +86,7 @@ const DEFAULTS = {
  * console.log(report.passed, report.leaves[0]?.directions);
  * ```
  */
-export async function checkGrads<P extends Tree<Tensor>, A extends unknown[]>(
+export async function checkGrads<P extends TensorTree<P>, A extends unknown[]>(
   fn: (params: P, ...args: A) => Tensor | Promise<Tensor>,
   params: P,
   options: CheckGradsOptions<A> = {},
@@ -101,9 +101,11 @@ export async function checkGrads<P extends Tree<Tensor>, A extends unknown[]>(
   }
   const random = createRandom(seed);
   const answer = await valueAndGrad(fn)(params, ...args);
-  const gradients = new Map(flattenTree<Tensor>(answer.grads, isTensor));
+  const gradients = new Map(flattenTree<Tensor>(treeOf(answer.grads), isTensor));
   // A tensor under two names is one parameter.
-  const leaves = new Map(flattenTree<Tensor>(params, isTensor).toReversed().map(([path, leaf]) => [leaf, path]));
+  const leaves = new Map(
+    flattenTree<Tensor>(treeOf(params), isTensor).toReversed().map(([path, leaf]) => [leaf, path]),
+  );
   const { device } = answer.value;
   const { step, rtol, atol } = { ...DEFAULTS[device.dtype], ...withoutAbsent(options) };
   for (const [name, number] of Object.entries({ step, rtol, atol })) {
@@ -122,8 +124,8 @@ export async function checkGrads<P extends Tree<Tensor>, A extends unknown[]>(
       const at = async (distance: number): Promise<number> => {
         const moved = Float64Array.from(data, (number, i) => number + distance * direction[i]!);
         using changed = tensor(device, { data: moved, shape }, path);
-        const tree = mapTree<Tensor, Tensor>(params, isTensor, (other) => other === leaf ? changed : other) as P;
-        return await evaluate(device, fn, tree, args);
+        const tree = mapTree<Tensor, Tensor>(treeOf(params), isTensor, (other) => other === leaf ? changed : other);
+        return await evaluate(device, fn, tree as unknown as P, args);
       };
       const slope = (8 * (await at(step) - await at(-step)) - (await at(2 * step) - await at(-2 * step))) / (12 * step);
       const product = direction.reduce((total, number, i) => total + number * gradient.data[i]!, 0);
@@ -166,7 +168,7 @@ async function readNumber(value: Tensor): Promise<number> {
 }
 
 /** The value of a function, with what it makes on the way freed as by `valueAndGrad`. */
-async function evaluate<P extends Tree<Tensor>, A extends unknown[]>(
+async function evaluate<P extends TensorTree<P>, A extends unknown[]>(
   device: Device,
   fn: (params: P, ...args: A) => Tensor | Promise<Tensor>,
   params: P,
@@ -175,7 +177,10 @@ async function evaluate<P extends Tree<Tensor>, A extends unknown[]>(
   const tape = new Tape(device);
   let value: Tensor | undefined;
   try {
-    value = await fn(mapTree<Tensor, Tensor>(params, isTensor, (leaf) => tape.watch(leaf)) as P, ...args);
+    value = await fn(
+      mapTree<Tensor, Tensor>(treeOf(params), isTensor, (leaf) => tape.watch(leaf)) as unknown as P,
+      ...args,
+    );
     checkValue(value);
     return await readNumber(value);
   } finally {

@@ -5,13 +5,18 @@ import type { Tree } from "../core/types.ts";
 import { engineOf } from "../device.ts";
 import type { Memory } from "../engine/engine.ts";
 import { isTracked, Tape } from "../tape.ts";
-import { collect, isTensor, isTensorLike, type Tensor, type TensorLike, viewAs, wrapMemory } from "../tensor.ts";
+import { collect } from "../scope.ts";
+import type { TensorTree } from "../tensor_tree.ts";
+import { isTensor, isTensorLike, type Tensor, type TensorLike, viewAs, wrapMemory } from "../tensor.ts";
 
 /** What a differentiated function may return: its value, and what is to be kept of the rest. */
 export interface ValueWithAux<X> {
   /** `()` */
   readonly value: Tensor;
-  /** Tensors, alone or in arrays and records, that outlive the call: states for the next piece of a sequence, predictions. */
+  /**
+   * Tensors, alone or in arrays and plain records, that outlive the call: states for the next piece of a sequence, predictions.
+   * One in a Map or in a private field of a class is not seen, and is disposed.
+   */
   readonly aux: X;
 }
 
@@ -24,15 +29,23 @@ export interface ValueAndGrad<P> {
 }
 
 /**
- * The value of a scalar function and its gradient with respect to a tree of parameters, by reverse mode over cervid's
- * differentiable functions (`map`, `linearRecurrence`, layers, `sum`, `mean`, ...).
+ * The value of a scalar function and its gradient with respect to a tree of parameters, by reverse mode. `P`, the type of the
+ * parameters, may be a `type` or an `interface`.
+ *
+ * Differentiable are `map`, `matmul`, `sum`, `mean`, `meanPool`, `concat`, `reshape`, `take`, `last`, `softmaxCrossEntropy`,
+ * `squaredError`, `linearRecurrence`, `associativeScan`, `solve`, `enqueueSolve` and `solveVjp(...).solution` (`ys` and `yT`),
+ * all layers, `kalmanFilter`, `applyUpdates`. The rest has values alone: the iterates of a solve, tangents of `solveJvp`, gradients
+ * by the pullback of `solveVjp`, smoothed states, updates of optimizers; where a gradient would flow through these, that is a
+ * `TypeError`. What went to host memory, and a guess, is a constant.
  *
  * `fn` gets the parameters and the further arguments as they are, and returns a tensor of shape `()`. What it makes from the
- * parameters is freed when the gradient is there, but for the value, and for what it returns beside it as `{ value, aux }`; on
- * WebGPU nothing waits for the device. There is no global tape: calls may overlap in time, but not nest.
+ * parameters is freed when the gradient is there, but for the value, and for what it returns beside it as `{ value, aux }`;
+ * solves whose verdict is not asked keep nothing. On WebGPU nothing waits for the device. There is no global tape: calls may
+ * overlap in time, but not nest.
  *
  * Cost: three to five times that of `fn` (measured on layers); memory for what the pullbacks read, mostly the inputs of each function. Throws
- * (rejects with) a `TypeError` where parameters are no float tensors of one device, or the value is no scalar tensor.
+ * (rejects with) a `TypeError` where parameters are no float tensors of one device, the value is no scalar tensor, or depends on
+ * the parameters through what is not differentiable.
  *
  * @example The gradient of a mean square
  * ```ts
@@ -54,41 +67,50 @@ export interface ValueAndGrad<P> {
  * console.log((await toHost(value)).data, (await toHost(grads.center)).data); // [4.666...] [-4]
  * ```
  */
-export function valueAndGrad<P extends Tree<Tensor>, A extends unknown[]>(
+export function valueAndGrad<P extends TensorTree<P>, A extends unknown[]>(
   fn: (params: P, ...args: A) => Tensor | Promise<Tensor>,
 ): (params: P, ...args: A) => Promise<ValueAndGrad<P>>;
 /** The same for a function that also returns what is to be kept beside its value. */
-export function valueAndGrad<P extends Tree<Tensor>, A extends unknown[], X>(
+export function valueAndGrad<P extends TensorTree<P>, A extends unknown[], X>(
   fn: (params: P, ...args: A) => ValueWithAux<X> | Promise<ValueWithAux<X>>,
 ): (params: P, ...args: A) => Promise<ValueAndGrad<P> & { aux: X }>;
-export function valueAndGrad<P extends Tree<Tensor>, A extends unknown[]>(
+export function valueAndGrad<P extends TensorTree<P>, A extends unknown[]>(
   fn: (params: P, ...args: A) => Tensor | ValueWithAux<unknown> | Promise<Tensor | ValueWithAux<unknown>>,
 ): (params: P, ...args: A) => Promise<ValueAndGrad<P> & { aux?: unknown }> {
   if (typeof fn !== "function") {
     throw new TypeError(`Cannot differentiate: expected a function of parameters, got ${describe(fn)}`);
   }
-  return async (params, ...args) => {
-    const leaves = leavesOf(params);
-    const { device } = leaves[0]!;
-    const tape = new Tape(device);
-    const keep = new Set<unknown>();
-    let value: Tensor | undefined;
-    try {
-      const watched = new Map(leaves.map((leaf) => [leaf, tape.watch(leaf)]));
-      const result = await fn(mapTree<Tensor, Tensor>(params, isTensor, (leaf) => watched.get(leaf)!) as P, ...args);
-      const withAux = hasAux(result);
-      value = withAux ? result.value : result as Tensor;
-      checkValue(value);
-      const grads = gradientsOf(tape, value, params, watched);
-      collect(result, keep);
-      return { value, grads, ...(withAux ? { aux: result.aux } : {}) };
-    } catch (error) {
-      value?.dispose?.();
-      throw error;
-    } finally {
-      tape.end(keep);
-    }
-  };
+  return (params, ...args) => differentiate(fn, params, args, (make) => make());
+}
+
+/** The same for one call, of which all that makes tensors runs within `scope`: the function, and then what makes the gradients. */
+export async function differentiate<P extends Tree<Tensor>, A extends unknown[]>(
+  fn: (params: P, ...args: A) => Tensor | ValueWithAux<unknown> | Promise<Tensor | ValueWithAux<unknown>>,
+  params: P,
+  args: A,
+  scope: <R>(make: () => R) => R,
+): Promise<ValueAndGrad<P> & { aux?: unknown }> {
+  const leaves = leavesOf(params);
+  const { device } = leaves[0]!;
+  const tape = new Tape(device);
+  const keep = new Set<unknown>();
+  let value: Tensor | undefined;
+  try {
+    const watched = new Map(leaves.map((leaf) => [leaf, tape.watch(leaf)]));
+    const tracked = mapTree<Tensor, Tensor>(params, isTensor, (leaf) => watched.get(leaf)!) as P;
+    const result = await scope(() => fn(tracked, ...args));
+    const withAux = hasAux(result);
+    const found = value = withAux ? result.value : result as Tensor;
+    checkValue(found);
+    const grads = scope(() => gradientsOf(tape, found, params, watched));
+    collect(result, keep);
+    return { value: found, grads, ...(withAux ? { aux: result.aux } : {}) };
+  } catch (error) {
+    value?.dispose?.();
+    throw error;
+  } finally {
+    tape.end(keep);
+  }
 }
 
 const hasAux = (result: unknown): result is ValueWithAux<unknown> =>

@@ -7,7 +7,7 @@ import { formatShape } from "../core/shape.ts";
 export interface PadOptions {
   /** T of the answer; the longest series by default. Longer ones are cut. */
   time?: number;
-  /** What follows the end of a series; 0 by default. */
+  /** What follows the end of a series; 0 by default. What a model is to read must be finite there, too. */
   fill?: number;
   /**
    * What becomes of NaN: `keep` (default); `forward`, the last value of the channel that is there, `fill` before the first;

@@ -1,6 +1,7 @@
 import type { Engine, ErrorKind, Memory, SweepJob, SweepRun } from "../engine/engine.ts";
 import type { Step } from "../step.ts";
-import { type Tensor, wrapMemory } from "../tensor.ts";
+import { refuse } from "../tape.ts";
+import { isDisposed, type Tensor, wrapMemory } from "../tensor.ts";
 import { chooseMethod } from "./auto.ts";
 import { SWEEP_LIMITS } from "./costs.ts";
 import { enter, type Entry, leave, type SolveOptions } from "./entry.ts";
@@ -108,9 +109,14 @@ export function release({ engine, problem, run, ys }: Attempt, all: boolean): vo
   leave(problem);
   if (all) {
     ys.dispose();
-    for (const iterate of run.iterates) engine.free(iterate);
+    freeIterates(engine, run);
   }
   engine.endRun(run);
+}
+
+/** Frees the iterates that nobody has taken. */
+export function freeIterates(engine: Engine, { iterates }: Pick<SweepRun, "iterates">): void {
+  for (const iterate of iterates.splice(0)) engine.free(iterate);
 }
 
 /** The last states as a tensor of their own. */
@@ -125,16 +131,20 @@ export function lastState({ engine, job, problem, ys }: Attempt): Tensor {
 
 /** Joins the iterates to one tensor with a leading axis. */
 export function joinIterates({ engine, job, problem, run, ys }: Attempt): Tensor | undefined {
-  if (!job.keepIterates) return undefined;
+  // They go with the trajectory, if that is disposed before anyone has asked; of nothing there are none.
+  if (!job.keepIterates || (job.batch * job.time > 0 && run.iterates.length === 0)) return undefined;
   const { batch, time, program: { name, state } } = job;
   const length = batch * time * state;
-  const all: Memory = engine.allocate(engine.dtype, run.iterates.length * length, `iterates of "${name}"`);
-  for (const [i, iterate] of run.iterates.entries()) {
+  const iterates = run.iterates.splice(0);
+  const all: Memory = engine.allocate(engine.dtype, iterates.length * length, `iterates of "${name}"`);
+  for (const [i, iterate] of iterates.entries()) {
     const whole = { fromStart: 0, fromStride: 0, toStart: i * length, toStride: 0, width: length, rows: 1 };
     engine.copy(iterate, all, whole);
     engine.free(iterate);
   }
   const shape = problem.batched ? [batch, time, state] : [time, state];
   // Of T = 0 the guess alone, which no engine was asked for.
-  return wrapMemory(ys.device, [Math.max(1, run.iterates.length), ...shape], all, `iterates of "${name}"`);
+  const joined = wrapMemory(ys.device, [Math.max(1, iterates.length), ...shape], all, `iterates of "${name}"`);
+  if (!isDisposed(ys)) refuse("solve", "the iterates of a solve", "use ys", [ys], [joined]);
+  return joined;
 }

@@ -1,6 +1,7 @@
 import type { Step } from "../step.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Attempt, begin, joinIterates, lastState, release, start } from "./attempt.ts";
+import { closeAttempt, type Closed, withoutRun } from "./closed.ts";
 import { enter, leave, type SolveOptions } from "./entry.ts";
 import { explainFailure } from "./failure.ts";
 import { foresee, rememberFailure } from "./gate.ts";
@@ -16,7 +17,10 @@ export interface EnqueuedSolve {
   readonly ys: Tensor;
   /** The last state `(B, D)` or `(D)`. */
   readonly yT: Tensor;
-  /** Waits for the device, frees what the solve held beside its answer, and answers or throws as {@linkcode solve} would. */
+  /**
+   * Waits for the device, and answers or throws as {@linkcode solve} would, once; it may be left. Asked for after `ys` was disposed
+   * it cannot tell of host arrays what was not finite in them, and has no iterates.
+   */
   verdict(): Promise<Solution>;
 }
 
@@ -30,12 +34,12 @@ const FIRST_LOOK = 32;
 const TURN_MS = 30;
 
 /** Reads the verdict, frees the run, and answers with a solution; or frees that too, and throws. */
-async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise<Solution> {
-  const { engine, job, run, options, ys, problem } = attempt;
+async function conclude(attempt: Attempt, closed: Closed, yT: Tensor, aborted: boolean): Promise<Solution> {
+  const { engine, job, options, ys, problem } = attempt;
   let iterates: Tensor | undefined;
   let kept = false;
   try {
-    const verdict = job.time === 0 ? emptyVerdict(attempt) : await engine.verdict(run);
+    const verdict = await closed.read();
     const stats = statsOf(attempt, verdict);
     const result = aborted ? "aborted" : overall(verdict);
     if (result === "max-sweeps-reached") rememberFailure(attempt.entry, stats.sweeps);
@@ -45,12 +49,21 @@ async function conclude(attempt: Attempt, yT: Tensor, aborted: boolean): Promise
     if (kept) return solution;
     if (aborted) throw options.signal!.reason;
     throw new SolveError(
-      await explainFailure(engine, job, verdict, result, stats, attempt.maxSweeps, problem.batched),
+      await explainFailure(
+        engine,
+        job,
+        verdict,
+        result,
+        stats,
+        attempt.maxSweeps,
+        problem.batched,
+        closed.isReadable(),
+      ),
       solution,
     );
   } finally {
     if (!kept) { for (const part of [ys, yT, iterates]) part?.dispose(); }
-    release(attempt, false);
+    closed.release();
   }
 }
 
@@ -134,12 +147,22 @@ export async function solve(step: Step, problem: Problem, options: SolveOptions 
     release(attempt, true);
     throw error;
   }
-  return await conclude(attempt, yT, aborted);
+  const { engine, run, job } = attempt;
+  const closed: Closed = {
+    read: () => job.time === 0 ? Promise.resolve(emptyVerdict(attempt)) : engine.verdict(run),
+    isReadable: () => true,
+    release: () => release(attempt, false),
+  };
+  return await conclude(attempt, closed, yT, aborted);
 }
 
 /**
  * {@linkcode solve} that returns at once: all `maxSweeps` sweeps are queued on the device, which skips those that it does not
  * need (the CPU engine does the work before it returns), and only `verdict()` waits. `signal` and `onProgress` are not served.
+ *
+ * The caller disposes `ys` and `yT`, or `verdict()`'s solution, or a scope or gradient does. Beside them only copies of host arrays
+ * are held, until `ys` goes or the verdict is there, and a few words a sequence on the device: those of up to thousands of solves
+ * whose verdict nobody has asked for yet, 4 MiB in all, then the oldest are read to host memory, which is one wait.
  *
  * @example
  * ```ts
@@ -155,14 +178,18 @@ export async function solve(step: Step, problem: Problem, options: SolveOptions 
  */
 export function enqueueSolve(step: Step, problem: Problem, options: SolveOptions = {}): EnqueuedSolve {
   const attempt = begin(step, problem, options);
+  let yT: Tensor | undefined;
   try {
     for (const _ of iterate(attempt.engine, attempt.run, attempt.maxSweeps, attempt.errorKind));
-    const yT = lastState(attempt);
+    yT = lastState(attempt);
     recordSolve(attempt, yT);
-    let verdict: Promise<Solution> | undefined;
-    return { ys: attempt.ys, yT, verdict: () => verdict ??= conclude(attempt, yT, false) };
   } catch (error) {
+    yT?.dispose();
     release(attempt, true);
     throw error;
   }
+  const closed = closeAttempt(attempt, true);
+  const [rest, end] = [withoutRun(attempt), yT];
+  let verdict: Promise<Solution> | undefined;
+  return { ys: attempt.ys, yT: end, verdict: () => verdict ??= conclude(rest, closed, end, false) };
 }

@@ -6,7 +6,8 @@ import { type Device, engineOf } from "../device.ts";
 import type { Memory } from "../engine/engine.ts";
 import { place } from "../place.ts";
 import { programOf, type Step } from "../step.ts";
-import { isTensorLike, memoryOf, type Tensor, type TensorLike, wrapMemory } from "../tensor.ts";
+import { refuse } from "../tape.ts";
+import { isTensor, isTensorLike, memoryOf, type Tensor, type TensorLike, wrapMemory } from "../tensor.ts";
 import { concat } from "../trace/ops.ts";
 import type { StepProgram } from "../trace/program.ts";
 import { type RowProgram, traceRows } from "../trace/rows.ts";
@@ -68,7 +69,7 @@ function packProgram(state: number, input: number, moving: boolean): RowProgram 
  * one linear recurrence, exact whatever method found the solution. For gradients with respect to many parameters use
  * {@linkcode solveVjp}. Cost: one evaluation of f and its derivative at all (b, t), one scan; D + 2 I words a step.
  *
- * Throws what {@linkcode solve} throws, and a `TypeError` for tangents that do not fit.
+ * Throws what {@linkcode solve} throws, and a `TypeError` for tangents that do not fit. The tangent itself is not differentiable.
  *
  * @example How the states of a GRU move with its bias
  * ```ts
@@ -96,6 +97,11 @@ export async function solveJvp(
   try {
     prepared = prepareProblem(program, problem, options.device ?? solution.ys.device);
     const tangent = pushForward(context, program, prepared, tangents, memoryOf(solution.ys));
+    const { params, xs, given } = prepared.sources;
+    const moving = flattenTree<TensorLike>(tangents.params ?? {}, isTensorLike).map(([, leaf]) => leaf);
+    const inputs = [...params, xs, given, ...moving, tangents.xs, tangents.h0].filter(isTensor);
+    const cure = "use its value alone, by toHost() or in aux";
+    refuse("solveJvp", "the tangent of solveJvp()", cure, inputs, [tangent]);
     const dispose = (): void => {
       tangent.dispose();
       solution.dispose();

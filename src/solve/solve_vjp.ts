@@ -1,12 +1,13 @@
 import { describe } from "../core/describe.ts";
 import { formatShape, sameShape, sizeOf } from "../core/shape.ts";
-import { mapTree } from "../core/tree.ts";
+import { flattenTree, mapTree } from "../core/tree.ts";
 import type { Shape, Tree } from "../core/types.ts";
 import { engineOf } from "../device.ts";
 import type { Memory } from "../engine/engine.ts";
 import { place } from "../place.ts";
 import { programOf, type Step } from "../step.ts";
-import { hold, memoryOf, release, type Tensor, type TensorLike, wrapMemory } from "../tensor.ts";
+import { refuse } from "../tape.ts";
+import { hold, isTensor, memoryOf, release, type Tensor, type TensorLike, wrapMemory } from "../tensor.ts";
 import { isShape } from "../trace/parameters.ts";
 import { pullBackSolve, type SolvedJob } from "./adjoint.ts";
 import type { SolveOptions } from "./entry.ts";
@@ -31,7 +32,7 @@ export interface Gradients {
 export interface SolveVjp extends Disposable {
   /** What was solved. */
   readonly solution: Solution;
-  /** Cotangents of params, xs and h0 from `ysBar`, the cotangent of `solution.ys`. Enqueued: nothing waits. */
+  /** Cotangents of params, xs and h0 from `ysBar`, the cotangent of `solution.ys`. Enqueued at once: nothing waits. */
   pullback(ysBar: TensorLike): Promise<Gradients>;
   /** Frees what the pullback reads, and the solution. */
   dispose(): void;
@@ -92,14 +93,25 @@ export async function solveVjp(step: Step, problem: Problem, options: SolveOptio
       if (!sameShape(bar.shape, wanted)) {
         throw new TypeError(`${context}: ysBar must have shape ${formatShape(wanted)}, got ${formatShape(bar.shape)}`);
       }
-      return gradientsOf(step, job, memoryOf(bar), batched ? [batch] : [], single);
+      const gradients = gradientsOf(step, job, memoryOf(bar), batched ? [batch] : [], single);
+      const { params, xs, given } = prepared.sources;
+      const inputs = [...params, ...(xs === null ? [] : [xs]), given, bar];
+      const made = flattenTree<Tensor>(gradients.params, isTensor).map(([, leaf]) => leaf);
+      const cure = "there are no derivatives of derivatives";
+      refuse("solveVjp", "what the pullback of solveVjp() returns", cure, inputs, [
+        ...made,
+        gradients.xs,
+        gradients.h0,
+      ]);
+      return gradients;
     } finally {
       for (const copy of copies) copy.dispose();
     }
   };
   return {
     solution,
-    pullback: (ysBar) => Promise.resolve().then(() => pullback(ysBar)),
+    // Begun before it returns: what it reads may be disposed then.
+    pullback: (ysBar) => new Promise((resolve) => resolve(pullback(ysBar))),
     dispose: free,
     [Symbol.dispose]: free,
   };

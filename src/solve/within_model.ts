@@ -1,13 +1,12 @@
-import { DeviceError } from "../core/errors.ts";
-import type { Verdict } from "../engine/engine.ts";
 import type { Step } from "../step.ts";
-import { hold, memoryOf, release as letGo, type Tensor } from "../tensor.ts";
+import type { Tensor } from "../tensor.ts";
 import { type Attempt, begin, lastState, release } from "./attempt.ts";
+import { closeAttempt, type Closed, withoutRun } from "./closed.ts";
 import type { SolveOptions } from "./entry.ts";
 import { explainFailure } from "./failure.ts";
 import { iterate } from "./iterate.ts";
-import { emptyVerdict, overall, statsOf } from "./outcome.ts";
-import type { Problem, ProblemSources } from "./problem.ts";
+import { overall, statsOf } from "./outcome.ts";
+import type { Problem } from "./problem.ts";
 import { recordSolve } from "./record_solve.ts";
 import { createSolution, type Solution, SolveError } from "./solution.ts";
 
@@ -27,7 +26,7 @@ export interface ModelSolve {
  */
 export function solveWithin(step: Step, problem: Problem, options: SolveOptions, watched: boolean): ModelSolve {
   const attempt = begin(step, problem, options, !watched);
-  const { engine, run, ys, maxSweeps, problem: { temporary, sources: { h0 } } } = attempt;
+  const { engine, run, ys, maxSweeps } = attempt;
   let yT: Tensor | undefined;
   try {
     for (const _ of iterate(engine, run, maxSweeps, null));
@@ -43,38 +42,24 @@ export function solveWithin(step: Step, problem: Problem, options: SolveOptions,
     return { ys, yT };
   }
   // Of what was made for this solve alone the first states are looked at if it has failed, and they are small.
-  hold(h0);
-  for (const copy of temporary) copy.dispose();
-  const read = engine.closeRun(run);
-  const end = yT;
+  const closed = closeAttempt(attempt, false);
+  const [rest, end] = [withoutRun(attempt), yT];
   let verdict: Promise<Solution> | undefined;
-  return { ys, yT, verdict: () => verdict ??= report(attempt, end, read) };
+  return { ys, yT, verdict: () => verdict ??= report(rest, closed, end) };
 }
 
-async function report(attempt: Attempt, yT: Tensor, read: () => Promise<Verdict>): Promise<Solution> {
-  const { engine, job, ys, maxSweeps, problem: { batched, sources } } = attempt;
+async function report(attempt: Attempt, closed: Closed, yT: Tensor): Promise<Solution> {
+  const { engine, job, ys, maxSweeps, problem: { batched } } = attempt;
   try {
-    const told = await read();
-    const verdict = job.time === 0 ? emptyVerdict(attempt) : told;
+    const verdict = await closed.read();
     const stats = statsOf(attempt, verdict);
     const result = overall(verdict);
     const solution = createSolution({ ys, yT, result, stats });
     if (result === "successful") return solution;
-    const readable = isReadable(sources);
+    const readable = closed.isReadable();
     const message = await explainFailure(engine, job, verdict, result, stats, maxSweeps, batched, readable);
     throw new SolveError(message, solution);
   } finally {
-    letGo(sources.h0);
-  }
-}
-
-/** Whether parameters and inputs of a solve were not freed meanwhile. */
-function isReadable({ params, xs }: ProblemSources): boolean {
-  try {
-    for (const source of [...params, ...(xs === null ? [] : [xs])]) memoryOf(source);
-    return true;
-  } catch (error) {
-    if (error instanceof DeviceError) return false;
-    throw error;
+    closed.release();
   }
 }

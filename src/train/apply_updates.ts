@@ -1,16 +1,21 @@
 import { checkKeys } from "../core/describe.ts";
 import type { Tree } from "../core/types.ts";
+import { engineOf } from "../device.ts";
+import type { Memory } from "../engine/engine.ts";
+import { copyOf } from "../map/flat.ts";
+import { record } from "../tape.ts";
 import type { Tensor } from "../tensor.ts";
+import { type TensorTree, treeOf } from "../tensor_tree.ts";
 import { add } from "../trace/ops.ts";
 import { type RowProgram, traceRows } from "../trace/rows.ts";
-import { leavesOf, matchLeaves, treeLike, updateLeaf } from "./leaves.ts";
+import { leavesOf, mapLeaf, matchLeaves, treeLike } from "./leaves.ts";
 import { checkOptimizer, type Optimizer, type OptimizerState, tensorsIn } from "./optimizer.ts";
 
 let addition: RowProgram | undefined;
 
 /**
  * New parameters `params + updates`, as optax's `apply_updates`. Old parameters and updates stay, and are the caller's to
- * dispose. Cost: one pass over both. Throws a `TypeError` where the trees differ.
+ * dispose. Cost: one pass over both. Differentiable in both: steps of a descent inside of a loss. Throws a `TypeError` where the trees differ.
  *
  * @example
  * ```ts
@@ -22,8 +27,8 @@ let addition: RowProgram | undefined;
  * console.log((await toHost(applyUpdates(params, updates).w)).data); // [0, 3]
  * ```
  */
-export function applyUpdates<P extends Tree<Tensor>>(params: P, updates: Tree<Tensor>): P {
-  const leaves = leavesOf("Cannot apply updates", params);
+export function applyUpdates<P extends TensorTree<P>>(params: P, updates: P | Tree<Tensor>): P {
+  const leaves = leavesOf("Cannot apply updates", treeOf(params));
   const changes = matchLeaves(leaves, "updates", updates);
   addition ??= traceRows({
     name: "applyUpdates",
@@ -32,12 +37,19 @@ export function applyUpdates<P extends Tree<Tensor>>(params: P, updates: Tree<Te
     fn: ({ param, update }) => ({ param: add(param, update) }),
   });
   const program = addition;
-  const sums = leaves.tensors.map((param, k) => updateLeaf(leaves, k, program, [param, changes[k]!], null)[0]!);
-  return treeLike(leaves, sums) as P;
+  const sums = leaves.tensors.map((param, k) => {
+    const inputs = [param, changes[k]!];
+    const [sum] = mapLeaf(leaves, k, program, inputs, null);
+    const pullback = ([bar]: readonly (Memory | null)[], wanted: readonly boolean[]): (Memory | null)[] =>
+      wanted.map((isWanted) => isWanted ? copyOf(engineOf(leaves.device), bar!) : null);
+    record({ name: "applyUpdates", inputs, outputs: [sum!], holds: [], pullback });
+    return sum!;
+  });
+  return treeLike(leaves, sums) as unknown as P;
 }
 
 /** Parameters and the state that belongs to them. */
-export interface TrainState<P extends Tree<Tensor> = Tree<Tensor>, S extends OptimizerState = OptimizerState> {
+export interface TrainState<P extends TensorTree<P> = Tree<Tensor>, S extends OptimizerState = OptimizerState> {
   /** The parameters. */
   readonly params: P;
   /** What the optimizer remembers. */
@@ -67,9 +79,9 @@ export interface TrainState<P extends Tree<Tensor> = Tree<Tensor>, S extends Opt
  * console.log((await toHost(params.w)).data); // about [2]
  * ```
  */
-export function applyGradients<P extends Tree<Tensor>, S extends OptimizerState>(
+export function applyGradients<P extends TensorTree<P>, S extends OptimizerState>(
   optimizer: Optimizer<S>,
-  given: TrainState<P, S> & { readonly grads: Tree<Tensor> },
+  given: TrainState<P, S> & { readonly grads: P | Tree<Tensor> },
 ): TrainState<P, S> {
   const context = "Cannot apply gradients";
   checkOptimizer(context, optimizer);
@@ -78,15 +90,15 @@ export function applyGradients<P extends Tree<Tensor>, S extends OptimizerState>
 }
 
 /** The same without checks; what is `kept` is not disposed. */
-export function advance<P extends Tree<Tensor>, S extends OptimizerState>(
+export function advance<P extends TensorTree<P>, S extends OptimizerState>(
   optimizer: Optimizer<S>,
-  { params, grads, state }: TrainState<P, S> & { readonly grads: Tree<Tensor> },
+  { params, grads, state }: TrainState<P, S> & { readonly grads: P | Tree<Tensor> },
   kept: ReadonlySet<Tensor>,
 ): TrainState<P, S> {
-  const { updates, state: next } = optimizer.update(grads, state, params);
-  const answer = { params: applyUpdates(params, updates), state: next };
+  const { updates, state: next } = optimizer.update(treeOf(grads), state, treeOf(params));
+  const answer = { params: applyUpdates<P>(params, updates), state: next };
   const used = tensorsIn(answer as unknown as Tree<unknown>);
-  for (const tree of [params, grads, state, updates]) {
+  for (const tree of [treeOf(params), treeOf(grads), state, updates]) {
     for (const tensor of tensorsIn(tree)) if (!used.has(tensor) && !kept.has(tensor)) tensor.dispose();
   }
   return answer;

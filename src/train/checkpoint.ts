@@ -8,11 +8,12 @@ import type { Device } from "../device.ts";
 import { parseJson } from "../io/json.ts";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.ts";
 import { isTensor, type Tensor, tensor, toHost } from "../tensor.ts";
+import type { TensorTree } from "../tensor_tree.ts";
 import type { OptimizerState } from "./optimizer.ts";
 import type { SequenceId, WarmStarts } from "./warm_starts.ts";
 
 /** All that training goes on from. */
-export interface Checkpoint<P extends Tree<Tensor> = Tree<Tensor>> {
+export interface Checkpoint<P extends TensorTree<P> = Tree<Tensor>> {
   /** Steps so far. */
   readonly step: number;
   /** The parameters. */
@@ -56,8 +57,8 @@ const isLeaf = (value: unknown): value is Leaf => isTensor(value) || typeof valu
  * console.log(step, state.count); // 10 0
  * ```
  */
-export async function saveCheckpoint(
-  checkpoint: Checkpoint,
+export async function saveCheckpoint<P extends TensorTree<P> = Tree<Tensor>>(
+  checkpoint: Checkpoint<P>,
   options: CheckpointOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   checkKeys(SAVE, "options", options, ["warmStarts"]);
@@ -74,7 +75,7 @@ export async function saveCheckpoint(
   };
   const trees: Record<string, string> = {};
   for (const part of PARTS) {
-    const tree = checkpoint[part];
+    const tree = checkpoint[part] as Tree<Leaf>;
     for (const [path, leaf] of flattenTree<Leaf>(tree, isLeaf)) if (isTensor(leaf)) add(`${part}.${path}`, leaf);
     // Counts as text, which has NaN and infinities.
     trees[part] = JSON.stringify(mapTree<Leaf, true | string>(tree, isLeaf, (leaf) => isTensor(leaf) || String(leaf)));
@@ -118,7 +119,7 @@ export async function saveCheckpoint(
  * for await (const { step, loss } of train({ ...settings, steps: 10, resume })) console.log(step, loss); // from 6 on
  * ```
  */
-export function loadCheckpoint<P extends Tree<Tensor> = Tree<Tensor>>(
+export function loadCheckpoint<P extends TensorTree<P> = Tree<Tensor>>(
   device: Device,
   bytes: Uint8Array,
   options: CheckpointOptions = {},
@@ -161,11 +162,13 @@ export function loadCheckpoint<P extends Tree<Tensor> = Tree<Tensor>>(
   }
 }
 
-function checkRandom(context: string, random: unknown): asserts random is RandomState {
+/** Throws unless `random` can be the state of a stream: one of zeros would stay what it is. */
+export function checkRandom(context: string, random: unknown, what = "random"): asserts random is RandomState {
   const isWord = (value: unknown): boolean =>
     Number.isInteger(value) && value as number >= 0 && value as number < 2 ** 32;
-  if (Array.isArray(random) && random.length === 4 && random.every(isWord)) return;
-  throw new TypeError(`${context}: random must be four whole numbers below 2^32, got ${describe(random)}`);
+  if (Array.isArray(random) && random.length === 4 && random.every(isWord) && random.some((word) => word > 0)) return;
+  const came = Array.isArray(random) ? `[${random.map(describe).join(", ")}]` : describe(random);
+  throw new TypeError(`${context}: ${what} must be four whole numbers below 2^32, not all 0, got ${came}`);
 }
 
 /** A tree with tensors where its text has `true`, and counts where it has texts. */

@@ -74,7 +74,8 @@ function sumSquares({ device }: Leaves, gradients: readonly Tensor[], program: R
  * 1211.5063). As in optax; to be put before another optimizer by `chain`. The norm is computed and used on the device:
  * nothing waits for it. It has no state.
  *
- * Cost: three passes over the gradients. Throws a `RangeError` unless `max` is above 0.
+ * Cost: three passes over the gradients. In f32 the squares overflow where the norm is above 1.8e19, and all updates are 0 then;
+ * they vanish below 1e-23, where nothing is clipped: as in optax and PyTorch. Throws a `RangeError` unless `max` is above 0.
  *
  * @example
  * ```ts
@@ -102,7 +103,7 @@ export function clipByGlobalNorm(max: number): Optimizer<Record<never, never>> {
       const factor = engine.allocate(engine.dtype, 1, "the factor of gradients");
       const inputs = [{ memory: total, start: null }];
       engine.map({ program: programs.factor, params: [], inputs, outputs: [factor], batch: 1, time: 1 });
-      const updates = given.map((gradient, k) => updateLeaf(leaves, k, programs.scale, [gradient], factor)[0]!);
+      const updates = given.map((gradient, k) => updateLeaf(leaves, k, programs.scale, [gradient], factor, given)[0]!);
       for (const memory of [total, factor]) engine.free(memory);
       return { updates: treeLike(leaves, updates), state };
     },

@@ -4,7 +4,8 @@ import { flattenTree, mapTree } from "../core/tree.ts";
 import type { Tree } from "../core/types.ts";
 import { type Device, engineOf } from "../device.ts";
 import type { Memory } from "../engine/engine.ts";
-import { isTensor, memoryOf, type Tensor, wrapMemory } from "../tensor.ts";
+import { refuse } from "../tape.ts";
+import { isTensor, isTensorLike, memoryOf, type Tensor, type TensorLike, wrapMemory } from "../tensor.ts";
 import type { RowProgram } from "../trace/rows.ts";
 
 /** The tensors of a tree of parameters, with what belongs to each. */
@@ -75,7 +76,10 @@ function flatten(context: string, what: string, tree: unknown): [string, Tensor]
   if (typeof tree !== "object" || tree === null || isTensor(tree)) {
     throw new TypeError(`${context}: ${what} must be a record of tensors, got ${describe(tree)}`);
   }
-  return flattenTree<Tensor>(tree as Tree<Tensor>, isTensor);
+  return flattenTree<TensorLike>(tree as Tree<TensorLike>, isTensorLike).map(([path, leaf]) => {
+    if (isTensor(leaf)) return [path, leaf];
+    throw new TypeError(`${context}: ${what}.${path} must be a tensor on a device, got host data; use toDevice()`);
+  });
 }
 
 /** Tensors in the tree of parameters, one for each leaf. */
@@ -100,7 +104,7 @@ export function zerosLike(leaves: Leaves, what: string): Tree<Tensor> {
  * One pass over the elements of leaf k: `outputs[i] = f(inputs[i]; numbers)` for all elements i, as new tensors of its shape,
  * in the order of the program's outputs. `inputs` are in the order of their names.
  */
-export function updateLeaf(
+export function mapLeaf(
   { device, tensors, paths }: Leaves,
   k: number,
   program: RowProgram,
@@ -122,6 +126,21 @@ export function updateLeaf(
     batch: 1,
     time: size,
   });
+  return outputs;
+}
+
+/** The same for an optimizer: gradients do not flow back to `sources`, what the answers and `numbers` come from, and say so. */
+export function updateLeaf(
+  leaves: Leaves,
+  k: number,
+  program: RowProgram,
+  inputs: readonly Tensor[],
+  numbers: Memory | null,
+  sources: readonly Tensor[] = inputs,
+): Tensor[] {
+  const outputs = mapLeaf(leaves, k, program, inputs, numbers);
+  const { name } = program;
+  refuse(name, `what the update of ${name}() returns`, "of a step only applyUpdates() has one", sources, outputs);
   return outputs;
 }
 

@@ -20,7 +20,8 @@ export interface OptimizerUpdate<S extends OptimizerState = OptimizerState> {
  *
  * Neither changes or frees what it is given, and all that it returns is new: old gradients, parameters and states are the
  * caller's to dispose, or use `applyGradients`, which does. Nothing is compiled twice or waited for; the learning rate and
- * corrections that change with every step are a few numbers copied to the device.
+ * corrections that change with every step are a few numbers copied to the device. Parameters whose type is an `interface` are
+ * given as `{ ...params }`, as that has no index signature; `train` and `applyGradients` take them as they are.
  */
 export interface Optimizer<S extends OptimizerState = OptimizerState> {
   /** The state before the first update. */
@@ -47,7 +48,8 @@ export function tensorsIn(tree: Tree<unknown>): Set<Tensor> {
 }
 
 /**
- * Disposes all tensors of trees: parameters, gradients, updates, states of optimizers, whose counts are passed over.
+ * Disposes all tensors of trees: parameters, gradients, updates, states of optimizers, whose counts are passed over. Throws a
+ * `TypeError` where there is something else.
  *
  * @example
  * ```ts
@@ -59,6 +61,6 @@ export function tensorsIn(tree: Tree<unknown>): Set<Tensor> {
  * disposeTree(params, state);
  * ```
  */
-export function disposeTree(...trees: readonly Tree<Tensor | number>[]): void {
-  for (const tree of trees) for (const tensor of tensorsIn(tree)) tensor.dispose();
+export function disposeTree(...trees: readonly (Tree<Tensor | number> | object)[]): void {
+  for (const tree of trees) for (const tensor of tensorsIn(tree as Tree<unknown>)) tensor.dispose();
 }

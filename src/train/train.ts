@@ -4,14 +4,16 @@ import type { Tree } from "../core/types.ts";
 import { engineOf } from "../device.ts";
 import { copyOf } from "../map/flat.ts";
 import type { SolveStats } from "../solve/solution.ts";
-import { isTensor, memoryOf, type Tensor, tidy, wrapMemory } from "../tensor.ts";
+import { innermostScope, Scope, tidy } from "../scope.ts";
+import { isTensor, memoryOf, type Tensor, wrapMemory } from "../tensor.ts";
+import type { TensorTree } from "../tensor_tree.ts";
 import type { TrainState } from "./apply_updates.ts";
 import type { OptimizerState } from "./optimizer.ts";
-import { prepareTraining, type Training, type TrainSettings } from "./train_settings.ts";
+import { checkEvaluation, prepareTraining, type Training, type TrainSettings } from "./train_settings.ts";
 import { disposeOthers, runWindow, tensorsOf, type TrainFailure } from "./train_window.ts";
 
 /** What {@linkcode train} yields; a checkpoint, too. */
-export interface TrainStep<P extends Tree<Tensor> = Tree<Tensor>> {
+export interface TrainStep<P extends TensorTree<P> = Tree<Tensor>> {
   /** Steps so far. */
   readonly step: number;
   /** The loss of the last step, before its update; NaN if that was skipped. */
@@ -47,10 +49,15 @@ export interface TrainStep<P extends Tree<Tensor> = Tree<Tensor>> {
  * on other things than parameters, step and `random`, and with warm starts if their store was saved, too.
  *
  * Memory: parameters and state of the optimizer three times, a batch and what its gradient needs; with `skip` and
- * `sequential` the batches of `logEvery` steps. Uses `tidy`: two trainings on one device must not overlap in time.
+ * `sequential` the batches of `logEvery` steps.
+ *
+ * Other work may use the device meanwhile, another training too. But while `batches`, `loss` or `evaluate` themselves wait for
+ * something (a file, the device), what others make on the device is taken for theirs, and freed with it, as by `tidy`: the
+ * error of whoever uses it then says so. Functions that do not wait, and batches as host arrays, have no such moments.
  *
  * Throws a `TypeError` or `RangeError` for settings that do not fit, at once; while it runs, a {@linkcode SolveError} or
- * `RangeError` for a step that failed, what the caller's functions throw, and the reason of `signal`.
+ * `RangeError` for a step that failed, what the caller's functions throw, and the reason of `signal`. Its errors count steps
+ * from 1, and say what `batches` was asked for.
  *
  * @example A GRU that learns to tell the mean of what it has read
  * ```ts
@@ -77,10 +84,12 @@ export interface TrainStep<P extends Tree<Tensor> = Tree<Tensor>> {
  * for await (const step of training) console.log(formatProgress(step, { steps: 20 }));
  * ```
  */
-export function train<P extends Tree<Tensor>, B>(
+export function train<P extends TensorTree<P>, B>(
   settings: TrainSettings<P, B>,
 ): AsyncGenerator<TrainStep<P>, void, undefined> {
-  return takeSteps(prepareTraining(settings));
+  // Inside nobody asks for more than a tree.
+  const training = takeSteps(prepareTraining(settings as unknown as TrainSettings<Tree<Tensor>, B>));
+  return training as unknown as AsyncGenerator<TrainStep<P>, void, undefined>;
 }
 
 /** The same tree with a copy of every tensor. */
@@ -100,6 +109,8 @@ async function* takeSteps<P extends Tree<Tensor>, B>(
   { maker, params, state, from, steps, logEvery, evaluateEvery, evaluate }: Training<P, B>,
 ): AsyncGenerator<TrainStep<P>, void, undefined> {
   const { device, signal, random, optimizer } = maker;
+  // That of the caller, if any, disposes in the end what a position holds.
+  const outer = innermostScope(device);
   // Copies, so that what was given stays the caller's.
   let position: TrainState<P> = {
     params: copyTree(params) as P,
@@ -111,13 +122,24 @@ async function* takeSteps<P extends Tree<Tensor>, B>(
       signal?.throwIfAborted();
       const stop = Math.min(steps, nextMultiple(logEvery, step), nextMultiple(evaluateEvery, step));
       const began = performance.now();
-      const { position: next, reports, failures } = await runWindow(maker, position, step, stop);
+      const { position: next, reports, failures } = await runWindow(
+        maker,
+        new Scope(device, outer),
+        position,
+        step,
+        stop,
+      );
       const milliseconds = (performance.now() - began) / reports.length;
       step += reports.length;
       const asked = evaluate !== undefined && (step === steps || step % evaluateEvery === 0);
       let evaluation: Readonly<Record<string, number>> | undefined;
       try {
-        if (asked) evaluation = await tidy(device, () => evaluate(next.params));
+        if (asked) {
+          evaluation = await tidy(device, () => {
+            const told = evaluate(next.params);
+            return told instanceof Promise ? told.then(checkEvaluation) : checkEvaluation(told);
+          });
+        }
       } catch (error) {
         disposeOthers(next, tensorsOf(position));
         throw error;

@@ -1,9 +1,10 @@
-import { checkKeys, describe } from "../core/describe.ts";
+import { checkKeys, describe, kindOf } from "../core/describe.ts";
 import { createRandom, type Random } from "../core/random.ts";
 import { checkCount } from "../core/shape.ts";
 import type { Tree } from "../core/types.ts";
-import type { Tensor } from "../tensor.ts";
-import type { Checkpoint } from "./checkpoint.ts";
+import { isTensor, type Tensor } from "../tensor.ts";
+import { type Checkpoint, checkRandom } from "./checkpoint.ts";
+import type { TensorTree } from "../tensor_tree.ts";
 import { leavesOf, matchLeaves } from "./leaves.ts";
 import { checkOptimizer, type Optimizer, type OptimizerState } from "./optimizer.ts";
 import type { Loss } from "./train_step.ts";
@@ -11,29 +12,30 @@ import type { FailurePolicy, WindowMaker } from "./train_window.ts";
 import type { SequenceId, WarmStarts } from "./warm_starts.ts";
 
 /** What `train` needs. */
-export interface TrainSettings<P extends Tree<Tensor>, B> {
+export interface TrainSettings<P extends TensorTree<P>, B> {
   /** Initial parameters; they stay the caller's. */
   params: P;
   /**
    * The loss of parameters over a batch, a tensor of shape `()`. The third argument is to be passed on to `apply` of layers:
    * it takes verdicts, hands out warm starts, and asks for another method where a step is made again. What the loss makes on
-   * the device is freed when the step ends.
+   * the device is freed when the step ends, also what solves take whose verdict it does not pass on.
    */
   loss: Loss<P, B>;
   /** For example `chain(clipByGlobalNorm(1), adam(1e-3))`. */
   optimizer: Optimizer;
   /**
-   * The batch of a step, of any kind; steps count from 0. Whatever is drawn from `random` is drawn again alike after a resume.
-   * What it makes on the device is freed when the step ends.
+   * The batch of a step, of any kind; steps count from 0 here, and from 1 where they are told. Whatever is drawn from `random` is
+   * drawn again alike after a resume. What is made on the device before it answers is freed when the step ends: fetch a batch
+   * ahead in host memory, not as tensors.
    */
   batches: (at: { readonly step: number; readonly random: Random }) => B | Promise<B>;
-  /** How many steps there are in all, those before `resume` among them. */
+  /** How many steps there are in all, those before `resume` among them: if none is left to do, nothing is yielded. */
   steps: number;
-  /** Of `random`. Default 0. */
+  /** Of `random`, a whole number of at least 0. Default 0. */
   seed?: number;
   /** The device is asked, and a step is yielded, after so many. Default 1. */
   logEvery?: number;
-  /** Measures of parameters by their names, for example an accuracy. What it makes on the device is freed. */
+  /** Measures of parameters, numbers by their names, for example an accuracy. What it makes on the device is freed. */
   evaluate?: (params: P) => Readonly<Record<string, number>> | Promise<Readonly<Record<string, number>>>;
   /** They are taken after so many steps, and after the last one. Default: then only. */
   evaluateEvery?: number;
@@ -112,14 +114,26 @@ export function prepareTraining<P extends Tree<Tensor>, B>(settings: TrainSettin
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError(`${CONTEXT}: signal must be an AbortSignal, got ${describe(signal)}`);
   }
-  const random = createRandom(resume?.random ?? seed);
+  checkCount(CONTEXT, "seed", seed, 0);
   const from = resume?.step ?? 0;
   if (resume !== undefined) {
     checkCount(CONTEXT, "resume.step", from, 0);
+    checkRandom(CONTEXT, resume.random, "resume.random");
     matchLeaves(leaves, "resume.params", resume.params);
   }
+  const random = createRandom(resume?.random ?? seed);
   const { device } = leaves;
   const maker = { device, loss, optimizer, batches, random, warmStarts, ids, onFailure, signal, skipped: { count: 0 } };
   const given = { params: (resume?.params ?? params) as P, state: resume?.state };
   return { maker, ...given, from, steps, logEvery, evaluateEvery, evaluate };
+}
+
+/** What `evaluate` has answered, if that are numbers by their names. */
+export function checkEvaluation(value: unknown): Readonly<Record<string, number>> {
+  const wanted = `${CONTEXT}: evaluate must return a record of numbers, such as { accuracy: 0.5 }`;
+  if (kindOf(value) !== "Object" || isTensor(value)) throw new TypeError(`${wanted}, got ${describe(value)}`);
+  for (const [name, number] of Object.entries(value as object)) {
+    if (typeof number !== "number") throw new TypeError(`${wanted}, got ${describe(number)} for "${name}"`);
+  }
+  return value as Readonly<Record<string, number>>;
 }

@@ -1,11 +1,13 @@
 import { sizeOf } from "../core/shape.ts";
 import type { Tree } from "../core/types.ts";
 import { type Device, engineOf } from "../device.ts";
-import { valueAndGrad } from "../grad/value_and_grad.ts";
+import { differentiate } from "../grad/value_and_grad.ts";
 import type { TrajectoryMemory } from "../layers/layer_options.ts";
 import type { MethodName } from "../solve/methods.ts";
 import { type Solution, SolveError, type SolveStats } from "../solve/solution.ts";
+import type { Scope } from "../scope.ts";
 import { memoryOf, type Tensor } from "../tensor.ts";
+import type { TensorTree } from "../tensor_tree.ts";
 import type { Leaves } from "./leaves.ts";
 import type { SequenceId, WarmStarts } from "./warm_starts.ts";
 
@@ -20,7 +22,7 @@ export interface LossOptions {
 }
 
 /** The loss of parameters over a batch, a tensor of shape `()`. */
-export type Loss<P extends Tree<Tensor>, B> = (
+export type Loss<P extends TensorTree<P>, B> = (
   params: P,
   batch: B,
   options: LossOptions,
@@ -48,11 +50,12 @@ export interface StepReport {
   readonly failure: Error | null;
 }
 
-/** The loss of a batch and its gradient; nothing waits, unless the loss itself does. */
+/** The loss of a batch and its gradient, in `scope`; nothing waits, unless the loss itself does. */
 export async function attemptStep<P extends Tree<Tensor>, B>(
   { loss, warmStarts, ids }: StepMaker<P, B>,
   params: P,
   batch: B,
+  scope: Scope,
   method?: MethodName,
 ): Promise<Attempt> {
   const verdicts: (() => Promise<Solution>)[] = [];
@@ -62,7 +65,7 @@ export async function attemptStep<P extends Tree<Tensor>, B>(
     ...(method && { method }),
   };
   try {
-    const { value, grads } = await valueAndGrad(loss)(params, batch, options);
+    const { value, grads } = await differentiate(loss, params, [batch, options], (make) => scope.run(make));
     return { value, grads, verdicts };
   } catch (error) {
     // Nobody else will ask, and they hold a few words until then.
@@ -133,12 +136,19 @@ export async function readSteps(
   return judged.map(({ solves, failure }, k) => {
     const loss = losses[k]!;
     const wrong = k === steps.length - 1 ? largest.findIndex((value) => !Number.isFinite(value)) : -1;
+    // Parameters were looked at before the first and after the last of them.
+    const earlier = k === 0
+      ? ""
+      : `, or ${
+        k === 1 ? "the step before has" : `one of the ${k} steps before has`
+      } made parameters that are not finite ` +
+        "(only logEvery: 1 looks at every step)";
     const problem = failure !== null
       ? failure
       : !Number.isFinite(loss)
-      ? new RangeError(`the loss is ${loss}; ${CURE}`)
+      ? new RangeError(`the loss is ${loss}${earlier}; ${CURE}`)
       : wrong >= 0
-      ? new RangeError(`params.${params.paths[wrong]} is not finite after the update; ${CURE}`)
+      ? new RangeError(`params.${params.paths[wrong]} is not finite after the update${earlier}; ${CURE}`)
       : null;
     return { loss, solves, failure: problem && nameStep(problem, first + k) };
   });
@@ -146,8 +156,12 @@ export async function readSteps(
 
 const CURE = "lower the learning rate, clip gradients by clipByGlobalNorm(), or look for NaN in the batch";
 
-/** The same error with the step it happened in. */
+/** The same error with the step it happened in, counted from 1 here and from 0 by batches. */
 export function nameStep(error: Error, step: number): Error {
-  const message = `Cannot make step ${step} of training: ${error.message}`;
+  return reword(error, `Cannot make step ${step} of training (batches({ step: ${step - 1} })): ${error.message}`);
+}
+
+/** The same error with another message. */
+export function reword(error: Error, message: string): Error {
   return error instanceof SolveError ? new SolveError(message, error.solution) : new RangeError(message);
 }

@@ -2,11 +2,20 @@ import type { Random } from "../core/random.ts";
 import type { Tree } from "../core/types.ts";
 import type { Device } from "../device.ts";
 import { SolveError } from "../solve/solution.ts";
-import { type Tensor, tidy } from "../tensor.ts";
+import type { Scope } from "../scope.ts";
+import type { Tensor } from "../tensor.ts";
 import { advance, type TrainState } from "./apply_updates.ts";
 import { leavesOf } from "./leaves.ts";
 import { type Optimizer, tensorsIn } from "./optimizer.ts";
-import { type Attempt, attemptStep, nameStep, readSteps, type StepMaker, type StepReport } from "./train_step.ts";
+import {
+  type Attempt,
+  attemptStep,
+  nameStep,
+  readSteps,
+  reword,
+  type StepMaker,
+  type StepReport,
+} from "./train_step.ts";
 
 /** What becomes of a step that failed. */
 export type FailurePolicy = "throw" | "skip" | "sequential";
@@ -70,18 +79,20 @@ function createTurns(): () => Promise<void> {
 
 /**
  * Steps `from` to below `to`, fewer after an abort but at least one: first without looking at any of them; if one failed,
- * again from the start, each looked at before its update is used. The position given stays as it is.
+ * again from the start, each looked at before its update is used. The position given stays as it is. What is made on the way is
+ * a member of `scope`, which is closed; it is open to others while batches or loss wait, but not between the steps.
  */
 export async function runWindow<P extends Tree<Tensor>, B>(
   maker: WindowMaker<P, B>,
+  scope: Scope,
   start: TrainState<P>,
   from: number,
   to: number,
 ): Promise<WindowResult<P>> {
-  const { device, onFailure } = maker;
+  const { onFailure } = maker;
   const batches: B[] = [];
-  return await tidy(device, async () => {
-    const result = await runBlindly(maker, start, from, to, batches);
+  const run = async (): Promise<WindowResult<P>> => {
+    const result = await runBlindly(maker, scope, start, from, to, batches);
     const failure = result instanceof Error ? result : result.reports.find((report) => report.failure)?.failure;
     if (failure === undefined || failure === null) {
       maker.skipped.count = 0;
@@ -89,13 +100,22 @@ export async function runWindow<P extends Tree<Tensor>, B>(
     }
     if (onFailure === "throw") throw failure;
     if (!(result instanceof Error)) disposeOthers(result.position, tensorsOf(start));
-    return await runCarefully(maker, start, from, to, batches);
-  });
+    return await runCarefully(maker, scope, start, from, to, batches);
+  };
+  try {
+    const result = await run();
+    scope.close(result);
+    return result;
+  } catch (error) {
+    scope.close();
+    throw error;
+  }
 }
 
 /** Queues all steps, then reads what became of them; an error is a solve that was waited for, and failed. */
 async function runBlindly<P extends Tree<Tensor>, B>(
   maker: WindowMaker<P, B>,
+  scope: Scope,
   start: TrainState<P>,
   from: number,
   to: number,
@@ -110,11 +130,11 @@ async function runBlindly<P extends Tree<Tensor>, B>(
     if (step > from && signal?.aborted) break;
     try {
       // What the batch and the loss have made on the device is freed, but what a second try needs.
-      const { next, value, verdicts } = await tidy(device, async () => {
-        const batch = await maker.batches({ step, random });
+      const { next, value, verdicts } = await scope.within(async (own) => {
+        const batch = await own.run(() => maker.batches({ step, random }));
         if (onFailure !== "throw") batches.push(batch);
-        const { value, grads, verdicts } = await attemptStep(maker, position.params, batch);
-        const next = advance(optimizer, { ...position, grads }, kept);
+        const { value, grads, verdicts } = await attemptStep(maker, position.params, batch, own);
+        const next = own.run(() => advance(optimizer, { ...position, grads }, kept));
         return { next, value, verdicts, ...(onFailure === "throw" ? {} : { batch }) };
       });
       position = next;
@@ -135,12 +155,13 @@ async function runBlindly<P extends Tree<Tensor>, B>(
 /** Looks at every step before its update is used. */
 async function runCarefully<P extends Tree<Tensor>, B>(
   maker: WindowMaker<P, B>,
+  scope: Scope,
   start: TrainState<P>,
   from: number,
   to: number,
   batches: readonly B[],
 ): Promise<WindowResult<P>> {
-  const { device, onFailure, random, signal, skipped } = maker;
+  const { onFailure, random, signal, skipped } = maker;
   const kept = tensorsOf(start);
   const takeTurn = createTurns();
   const reports: StepReport[] = [];
@@ -148,13 +169,13 @@ async function runCarefully<P extends Tree<Tensor>, B>(
   let position = start;
   for (let step = from; step < to; step++) {
     if (step > from && signal?.aborted && step - from >= batches.length) break;
-    const { report, next } = await tidy(device, async () => {
+    const { report, next } = await scope.within(async (own) => {
       const known = step - from < batches.length;
-      const batch = known ? batches[step - from]! : await maker.batches({ step, random });
-      const first = await tryStep(maker, position, batch, step, kept);
+      const batch = known ? batches[step - from]! : await own.run(() => maker.batches({ step, random }));
+      const first = await tryStep(maker, own, position, batch, step, kept);
       const error = first.report.failure;
       if (error === null || onFailure !== "sequential") return first;
-      const second = await tryStep(maker, position, batch, step, kept, "sequential");
+      const second = await tryStep(maker, own, position, batch, step, kept, "sequential");
       if (second.report.failure !== null) throw second.report.failure;
       failures.push({ step: step + 1, error, action: "sequential" });
       return second;
@@ -163,7 +184,10 @@ async function runCarefully<P extends Tree<Tensor>, B>(
     skipped.count = next === null ? skipped.count + 1 : 0;
     if (next === null) {
       failures.push({ step: step + 1, error: report.failure!, action: "skipped" });
-      if (skipped.count >= MOST_SKIPPED) throw report.failure!;
+      if (skipped.count >= MOST_SKIPPED) {
+        const end = `it is number ${MOST_SKIPPED} in a row that would be skipped, which ends the training`;
+        throw reword(report.failure!, `${report.failure!.message}; ${end}`);
+      }
     } else {
       disposeOthers(position, new Set([...kept, ...tensorsOf(next)]));
       position = next;
@@ -176,6 +200,7 @@ async function runCarefully<P extends Tree<Tensor>, B>(
 /** One step that is waited for; null instead of where it leads if it failed. */
 async function tryStep<P extends Tree<Tensor>, B>(
   maker: WindowMaker<P, B>,
+  scope: Scope,
   position: TrainState<P>,
   batch: B,
   step: number,
@@ -184,9 +209,9 @@ async function tryStep<P extends Tree<Tensor>, B>(
 ): Promise<{ readonly report: StepReport; readonly next: TrainState<P> | null }> {
   const { device, optimizer } = maker;
   try {
-    const { value, grads, verdicts } = await attemptStep(maker, position.params, batch, method);
+    const { value, grads, verdicts } = await attemptStep(maker, position.params, batch, scope, method);
     const used = new Set([...kept, ...tensorsOf(position)]);
-    const next = advance(optimizer, { ...position, grads }, used);
+    const next = scope.run(() => advance(optimizer, { ...position, grads }, used));
     const leaves = leavesOf("Cannot train", next.params);
     const [report] = await readSteps(device, leaves, [{ value, verdicts }], step + 1);
     value.dispose();

@@ -1,9 +1,11 @@
 import { checkKeys, describe } from "../core/describe.ts";
+import { DeviceError } from "../core/errors.ts";
 import { formatShape, sizeOf } from "../core/shape.ts";
 import type { Shape } from "../core/types.ts";
 import { type Device, engineOf, scopesOf } from "../device.ts";
 import type { TrajectoryMemory } from "../layers/layer_options.ts";
-import { isTensor, memoryOf, type Tensor, wrapMemory } from "../tensor.ts";
+import { isTracked, refuse } from "../tape.ts";
+import { borrow, isDisposed, isTensor, memoryOf, type Tensor, wrapMemory } from "../tensor.ts";
 import { checkNumber } from "./settings.ts";
 
 /** Names a sequence of a set of data: its index, or any string. */
@@ -38,7 +40,7 @@ export interface WarmStarts extends Disposable {
   entries(): KeptTrajectory[];
   /** Holds a copy of a trajectory `(T, D)`. */
   keep(entry: KeptTrajectory): void;
-  /** Frees what is held. */
+  /** Frees what is held; the store cannot be used any more. */
   dispose(): void;
 }
 
@@ -50,6 +52,8 @@ export interface WarmStartOptions {
 
 interface Entry extends KeptTrajectory {
   readonly bytes: number;
+  /** The same memory, as what gradients are being recorded of: nothing flows through the store, which is said then. */
+  tracked?: Tensor;
 }
 
 const CONTEXT = "Cannot keep trajectories";
@@ -61,6 +65,7 @@ class TrajectoryStore implements WarmStarts {
   #asked = 0;
   #found = 0;
   #device: Device | undefined;
+  #isDisposed = false;
 
   constructor(readonly capacityBytes: number) {}
 
@@ -73,6 +78,7 @@ class TrajectoryStore implements WarmStarts {
   }
 
   memory(ids: ArrayLike<SequenceId>): TrajectoryMemory {
+    this.#checkOpen();
     const own = checkIds(ids);
     return {
       get: (path, shape) => this.#guess(path, own, shape),
@@ -92,6 +98,7 @@ class TrajectoryStore implements WarmStarts {
   }
 
   dispose(): void {
+    this.#isDisposed = true;
     for (const { states } of this.#entries.values()) states.dispose();
     this.#entries.clear();
     this.#bytes = 0;
@@ -101,7 +108,13 @@ class TrajectoryStore implements WarmStarts {
     this.dispose();
   }
 
+  #checkOpen(): void {
+    if (!this.#isDisposed) return;
+    throw new DeviceError(`${CONTEXT}: the store was disposed; use it before, or make another one with warmStarts()`);
+  }
+
   #guess(path: string, ids: readonly SequenceId[], shape: Shape): (Tensor | undefined)[] | undefined {
+    this.#checkOpen();
     const [time, state] = checkRows(path, ids, shape);
     const guesses = ids.map((id) => {
       const key = keyOf(path, id);
@@ -110,7 +123,8 @@ class TrajectoryStore implements WarmStarts {
       if (entry === undefined || entry.states.shape[0] !== time || entry.states.shape[1] !== state) return undefined;
       this.#entries.delete(key);
       this.#entries.set(key, entry);
-      return entry.states;
+      const { tracked } = entry;
+      return tracked === undefined || isDisposed(tracked) ? entry.states : tracked;
     });
     const found = guesses.filter((guess) => guess !== undefined).length;
     this.#asked += ids.length;
@@ -119,6 +133,7 @@ class TrajectoryStore implements WarmStarts {
   }
 
   #update(path: string, ids: readonly SequenceId[], states: Tensor): void {
+    this.#checkOpen();
     const { device } = states;
     this.#device ??= device;
     if (device !== this.#device) {
@@ -136,11 +151,17 @@ class TrajectoryStore implements WarmStarts {
       const fits = before !== undefined && before.states.shape[0] === shape[0] && before.states.shape[1] === shape[1];
       if (before !== undefined && !fits) this.#drop(before);
       if (!fits) this.#makeRoom(bytes);
-      const kept = fits ? before : { path, id, bytes, states: this.#allocate(device, shape, `states of ${id}`) };
+      const kept: Entry = fits ? before : { path, id, bytes, states: this.#allocate(device, shape, `states of ${id}`) };
       if (!fits) this.#bytes += bytes;
       this.#entries.set(key, kept);
       const rows = { fromStart: b * width, fromStride: 0, toStart: 0, toStride: 0, width, rows: 1 };
       engine.copy(memoryOf(states), memoryOf(kept.states), rows);
+      if (isTracked(states)) {
+        const tracked = kept.tracked = borrow(kept.states);
+        refuse("warmStarts", "a trajectory of warmStarts()", "use it as a guess, which has no gradient", [states], [
+          tracked,
+        ]);
+      } else delete kept.tracked;
     }
   }
 
@@ -200,9 +221,9 @@ function checkRows(path: string, ids: readonly SequenceId[], shape: Shape): [tim
  * does not, and visits at random about (capacity / size)² / 2 of it. Cost: one copy of each trajectory there and back, no
  * wait. Of no use to the sequential method, which has no guess.
  *
- * The store is the caller's to dispose. Throws a `RangeError` for a capacity that is no number of at least 0, a `TypeError`
- * where tensors of several devices are given. Lim et al., ICLR 2024, arXiv
- * 2309.12252.
+ * The store is the caller's to dispose; nothing flows back through it: to gradients a guess is a constant, and where a
+ * trajectory that was kept while gradients were recorded is used in any other way, that is a `TypeError`. Throws a `RangeError` for a capacity that is no number of at least 0, a `TypeError`
+ * where tensors of several devices are given, a `DeviceError` once it was disposed. Lim et al., ICLR 2024, arXiv 2309.12252.
  *
  * @example A second visit of two sequences
  * ```ts

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   defineStep,
+  disposeTree,
   fromTorchElman,
   fromTorchGru,
   fromTorchLstm,
@@ -18,6 +19,7 @@ import { finiteDifferences } from "../grad/finite.ts";
 import { assertClose, goldenTensors, host, largestError, numbers, read } from "./arrays.ts";
 import { runLoop } from "./loops.ts";
 import { type Machine, MACHINES, PRECISE, someOf, testOn } from "./machines.ts";
+import { watchMemory } from "./memory.ts";
 import { LOOP_CASES, problemOf, type SolveCase, TORCH_CASES } from "./problems.ts";
 
 const METHODS: readonly MethodName[] = [
@@ -136,6 +138,25 @@ testOn(PRECISE, "solveVjp: without a batch, with one h0 for all, and of T = 0", 
   whole.dispose();
   await assertRejects(() => whole.pullback(cotangent), TypeError, "it was disposed");
 });
+
+testOn(
+  MACHINES,
+  "solveVjp: a pullback that is not awaited reads nothing of what is disposed meanwhile",
+  async (device) => {
+    const { step, params, xs } = TORCH_CASES[0]!;
+    const cotangent = host(numbers(xs!.shape[0]! * xs!.shape[1]! * step.state), [...xs!.shape.slice(0, 2), step.state]);
+    const ledger = watchMemory(device);
+    const run = async (waits: boolean): Promise<Gradients> => {
+      using forward = await solveVjp(step, { params, xs: xs! }, { device });
+      if (waits) return await forward.pullback(cotangent);
+      return forward.pullback(cotangent);
+    };
+    const [given, expected] = [await run(false), await run(true)];
+    assertEquals(await flat(given), await flat(expected));
+    for (const { params, xs, h0 } of [given, expected]) disposeTree(params, { xs, h0 });
+    assertEquals(ledger.held(), []);
+  },
+);
 
 testOn(MACHINES, "solveVjp: gradients that explode are told as they are, or not at all", async (device, { dtype }) => {
   const grow = defineStep({

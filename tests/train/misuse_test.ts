@@ -73,7 +73,10 @@ testOn(PRECISE, "optimizers: trees and states that do not fit are refused, and n
       [() => init({ w: integers }), "params.w must have dtype f64, got u32"],
       [() => init({ w: params.w, v: on([1], other) }), "lives on another device than the rest"],
       [() => init({ a: params.w, b: params.w }), "params.a and params.b are one tensor, which steps would part"],
-      [() => init({ w: { data: new Float64Array(2), shape: [2] } }), '"w.data" must be a leaf'],
+      [
+        () => init({ w: { data: new Float64Array(2), shape: [2] } }),
+        "params.w must be a tensor on a device, got host data; use toDevice()",
+      ],
       [
         () => update({ w: good.w }, state, params),
         `${context}grads must be { layer.b, w }, as params are, but layer.b missing`,

@@ -105,7 +105,10 @@ testOn(MACHINES, "a step that fails: skipped, as if it had not been there", asyn
       const failures = steps.flatMap(({ failures }) => failures);
       assertEquals(failures.map(({ step, action }) => [step, action]), BAD.map((k) => [k + 1, "skipped"]), what);
       for (const { step, error } of failures) {
-        assert(error.message.startsWith(`Cannot make step ${step} of training: `), error.message);
+        assert(
+          error.message.startsWith(`Cannot make step ${step} of training (batches({ step: ${step - 1} })): `),
+          error.message,
+        );
         assertEquals(error instanceof SolveError, fault !== "an infinite loss", what);
       }
     }
@@ -117,14 +120,17 @@ testOn(MACHINES, "a step that fails: thrown, and what was yielded before can be 
   const ledger = watchMemory(device);
   const messages: Record<Fault, [RegExp, number]> = {
     "NaN in the inputs": [
-      /^Cannot make step \d of training: Cannot solve "gru" by deer: 1 of 3 sequences not finite/,
+      /^Cannot make step (\d) of training \(batches\(\{ step: \d \}\)\): Cannot solve "gru" by deer: 1 of 3 sequences not finite/,
       1,
     ],
     "too few sweeps": [
-      /^Cannot make step \d of training: Cannot solve "gru" by deer: 3 of 3 sequences not converged/,
+      /^Cannot make step (\d) of training \(batches\(\{ step: \d \}\)\): Cannot solve "gru" by deer: 3 of 3 sequences not converged/,
       1,
     ],
-    "an infinite loss": [/^Cannot make step \d of training: the loss is Infinity; lower the learning rate/, 0],
+    "an infinite loss": [
+      /^Cannot make step (\d) of training \(batches\(\{ step: \d \}\)\): the loss is Infinity(, or .*)?; lower the learning rate/,
+      0,
+    ],
   };
   for (const fault of FAULTS) {
     for (const [logEvery, queued] of [[1, true], [2, true], [100, true], [2, false]] as const) {
@@ -165,7 +171,7 @@ testOn(MACHINES, "a step that fails: made again by the sequential method", async
   await assertRejects(
     () => finish(train(settings)),
     SolveError,
-    'step 1 of training: Cannot solve "gru" by sequential',
+    'step 1 of training (batches({ step: 0 })): Cannot solve "gru" by sequential',
   );
 });
 
@@ -208,6 +214,6 @@ testOn(MACHINES, "ten steps in a row that are skipped are an error; nine are not
     const nine = { ...failing(device, "an infinite loss", true, {}, range(9)), logEvery, onFailure: "skip" } as const;
     assertEquals((await finish(train(nine))).losses.filter(Number.isNaN).length, 9);
     const ten = { ...failing(device, "an infinite loss", true, {}, range(10)), logEvery, onFailure: "skip" } as const;
-    await assertRejects(() => finish(train(ten)), RangeError, "Cannot make step 11 of training: the loss is Infinity");
+    await assertRejects(() => finish(train(ten)), RangeError, "which ends the training");
   }
 });

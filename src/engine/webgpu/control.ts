@@ -5,6 +5,7 @@ import type { SequenceVerdict, SweepJob } from "../engine.ts";
 import { HUGE } from "../verdict.ts";
 import type { Machine, Region } from "./machine.ts";
 import { BINDING_STEP, WORD_BYTES } from "./memory.ts";
+import { unreadWords } from "./unread.ts";
 import type { Recorded } from "./window.ts";
 
 /** Words of the arguments of a dispatch. */
@@ -111,25 +112,16 @@ export class Control {
   }
 
   async #read(): Promise<Status> {
-    const { batch } = this.#job;
     const data = await this.#machine.read(this.#buffer, 0, this.#bytes);
-    const words = new Uint32Array(data, 0, batch * STATE_WORDS);
-    const floats = new Float32Array(data, 0, batch * STATE_WORDS);
-    const [done] = new Uint32Array(data, this.#headOffset, 1);
-    const at = (b: number, field: keyof typeof STATE): number => words[b * STATE_WORDS + STATE[field]]!;
-    const sequences = Array.from({ length: batch }, (_, b): SequenceVerdict => {
-      const [status, sweeps] = [at(b, "status"), at(b, "sweeps")];
-      if (status === STATUS.nonfinite) return { result: "nonfinite", sweeps, firstNonfinite: at(b, "failed") };
-      return status === STATUS.converged
-        ? { result: "successful", sweeps }
-        : { result: "max-sweeps-reached", sweeps, unsolvedFrom: at(b, "unsolvedFrom") };
-    });
-    return {
-      sequences,
-      running: sequences.filter((_, b) => at(b, "status") === STATUS.running).length,
-      residuals: Array.from(new Float32Array(data, this.#headOffset + HEAD_WORDS * WORD_BYTES, done)),
-      errors: sequences.map((_, b) => floats[b * STATE_WORDS + STATE.error]!),
-    };
+    return statusIn(data, this.#job.batch, this.#headOffset);
+  }
+
+  /** Frees everything, and answers with what reads the status later, once. */
+  close(): () => Promise<Status> {
+    const words = unreadWords(this.#machine).keep(this.#buffer, this.#bytes);
+    this.dispose();
+    const [{ batch }, offset] = [this.#job, this.#headOffset];
+    return async () => statusIn(await words(), batch, offset);
   }
 
   dispose(): void {
@@ -141,4 +133,24 @@ export class Control {
   #dispatch({ kernel, group }: Recorded, i: number): void {
     this.#machine.dispatch(kernel, group, { indirect: this.#arguments!, offset: i * GRID_WORDS * WORD_BYTES });
   }
+}
+
+function statusIn(data: ArrayBuffer, batch: number, headOffset: number): Status {
+  const words = new Uint32Array(data, 0, batch * STATE_WORDS);
+  const floats = new Float32Array(data, 0, batch * STATE_WORDS);
+  const [done] = new Uint32Array(data, headOffset, 1);
+  const at = (b: number, field: keyof typeof STATE): number => words[b * STATE_WORDS + STATE[field]]!;
+  const sequences = Array.from({ length: batch }, (_, b): SequenceVerdict => {
+    const [status, sweeps] = [at(b, "status"), at(b, "sweeps")];
+    if (status === STATUS.nonfinite) return { result: "nonfinite", sweeps, firstNonfinite: at(b, "failed") };
+    return status === STATUS.converged
+      ? { result: "successful", sweeps }
+      : { result: "max-sweeps-reached", sweeps, unsolvedFrom: at(b, "unsolvedFrom") };
+  });
+  return {
+    sequences,
+    running: sequences.filter((_, b) => at(b, "status") === STATUS.running).length,
+    residuals: Array.from(new Float32Array(data, headOffset + HEAD_WORDS * WORD_BYTES, done)),
+    errors: sequences.map((_, b) => floats[b * STATE_WORDS + STATE.error]!),
+  };
 }

@@ -4,7 +4,7 @@ import { packInfo } from "../../../kernels/traced.ts";
 import { DeviceError } from "../../core/errors.ts";
 import type { ErrorKind, Memory, SweepJob, Verdict } from "../engine.ts";
 import { recordFill } from "./arrays.ts";
-import { Control } from "./control.ts";
+import { Control, type Status } from "./control.ts";
 import type { EngineRun } from "./empty_run.ts";
 import type { Machine, Region } from "./machine.ts";
 import { bufferOf, floatsIn, WORD_BYTES } from "./memory.ts";
@@ -133,18 +133,7 @@ export class GpuRun implements EngineRun {
   }
 
   async verdict(): Promise<Verdict> {
-    const { time, window, transition } = this.job;
-    const machine = this.#machine;
-    const { sequences, residuals, errors } = await this.#control.read();
-    for (const extra of this.iterates.splice(residuals.length + 1)) machine.pool.release(bufferOf(extra));
-    const lastWindow = time - 1 - (time - 1) % window;
-    const errorBound = this.#measured && sequences.map(({ result, unsolvedFrom = lastWindow }, b) => {
-      const bound = transition.kind === "sequential" ? 0 : errors[b]!;
-      const missing = result === "nonfinite" || unsolvedFrom < lastWindow;
-      return missing || !Number.isFinite(bound) ? Infinity : bound;
-    });
-    const gpuMs = machine.profiles ? await machine.takeTimes() : undefined;
-    return { sequences, residuals, ...(errorBound && { errorBound }), ...(gpuMs && { gpuMs }) };
+    return await tell(this.#machine, this.job, this.#measured, this.iterates, await this.#control.read());
   }
 
   /** Frees all but the answer and the iterates. */
@@ -153,11 +142,13 @@ export class GpuRun implements EngineRun {
     this.#control.dispose();
   }
 
-  /** Keeps the status alone: what the verdict reads. */
+  /** The same, but for the few words that the verdict reads. */
   close(): () => Promise<Verdict> {
     this.#endPasses();
+    const status = this.#control.close();
+    const [machine, job, measured, iterates] = [this.#machine, this.job, this.#measured, this.iterates];
     let verdict: Promise<Verdict> | undefined;
-    return () => verdict ??= this.verdict().finally(() => this.#control.dispose());
+    return () => verdict ??= status().then((told) => tell(machine, job, measured, iterates, told));
   }
 
   #endPasses(): void {
@@ -226,4 +217,23 @@ export class GpuRun implements EngineRun {
     this.#owned.push(buffer);
     return { buffer, size };
   }
+}
+
+/** What a status says; releases the iterates that are none. */
+async function tell(
+  machine: Machine,
+  { time, window, transition }: SweepJob,
+  measured: ErrorKind | undefined,
+  iterates: Memory[],
+  { sequences, residuals, errors }: Status,
+): Promise<Verdict> {
+  for (const extra of iterates.splice(residuals.length + 1)) machine.pool.release(bufferOf(extra));
+  const lastWindow = time - 1 - (time - 1) % window;
+  const errorBound = measured && sequences.map(({ result, unsolvedFrom = lastWindow }, b) => {
+    const bound = transition.kind === "sequential" ? 0 : errors[b]!;
+    const missing = result === "nonfinite" || unsolvedFrom < lastWindow;
+    return missing || !Number.isFinite(bound) ? Infinity : bound;
+  });
+  const gpuMs = machine.profiles ? await machine.takeTimes() : undefined;
+  return { sequences, residuals, ...(errorBound && { errorBound }), ...(gpuMs && { gpuMs }) };
 }
