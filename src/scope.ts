@@ -1,3 +1,4 @@
+import { describe } from "./core/describe.ts";
 import { type Device, engineOf, scopesOf } from "./device.ts";
 import { disposeInScope, isTensor } from "./tensor.ts";
 
@@ -90,6 +91,7 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
  */
 export async function tidy<R>(device: Device, fn: () => R | Promise<R>): Promise<R> {
   engineOf(device);
+  if (typeof fn !== "function") throw new TypeError(`Cannot tidy: expected a function, got ${describe(fn)}`);
   const scope = new Scope(device, innermostScope(device));
   try {
     const result = await scope.run(fn);

@@ -140,6 +140,10 @@ testOn(MACHINES, "toDevice copies host arrays, and leaves tensors as they are", 
   assertEquals([layer.weight.shape, Array.from(await read(layer.weight)), gain.shape], [[2, 2], [1, 2, 3, 4], []]);
 });
 
+testOn(MACHINES, "tidy wants a function", async (device) => {
+  await assertRejects(() => tidy(device, 5 as never), TypeError, "Cannot tidy: expected a function, got 5");
+});
+
 testOn(MACHINES, "tidy frees what is not returned: alone, in arrays, in records, in solutions", async (device) => {
   const ledger = watchMemory(device);
   const count = (): number => ledger.held().length;

@@ -20,6 +20,7 @@ export function checkKeys(context: string, what: string, options: unknown, known
   }
   const unknown = Object.keys(options as object).filter((key) => !known.includes(key));
   if (unknown.length > 0) {
-    throw new TypeError(`${context}: ${what} may have ${known.join(", ")}, got ${unknown.join(", ")}`);
+    const may = known.length === 0 ? "must be empty" : `may have ${known.join(", ")}`;
+    throw new TypeError(`${context}: ${what} ${may}, got ${unknown.join(", ")}`);
   }
 }

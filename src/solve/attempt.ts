@@ -4,11 +4,11 @@ import { refuse } from "../tape.ts";
 import { isDisposed, type Tensor, wrapMemory } from "../tensor.ts";
 import { chooseMethod } from "./auto.ts";
 import { SWEEP_LIMITS } from "./costs.ts";
-import { enter, type Entry, leave, type SolveOptions } from "./entry.ts";
+import { enter, type Entry, type SolveOptions } from "./entry.ts";
 import { recallForesight } from "./foresight.ts";
 import { resolveGuess } from "./guess.ts";
 import { isNewton, type MethodName, transitionOf } from "./methods.ts";
-import type { PreparedProblem, Problem } from "./problem.ts";
+import { leave, type PreparedProblem, type Problem } from "./problem.ts";
 
 /** Default tolerances: the answer agrees with the sequential one to about a hundred roundings of the dtype or better. */
 const TOLERANCES = {

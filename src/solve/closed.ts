@@ -2,8 +2,8 @@ import { DeviceError } from "../core/errors.ts";
 import type { Verdict } from "../engine/engine.ts";
 import { hold, memoryOf, release as letGo, type Tensor, whenDisposed } from "../tensor.ts";
 import { type Attempt, freeIterates } from "./attempt.ts";
-import { leave } from "./entry.ts";
 import { emptyVerdict } from "./outcome.ts";
+import { leave } from "./problem.ts";
 
 /** What is left of a solve that was recorded: how it ended, and where to look if it has failed. */
 export interface Closed {

@@ -7,7 +7,7 @@ import type { StepProgram } from "../trace/program.ts";
 import type { GuessChoice } from "./guess.ts";
 import type { SolveProgress } from "./iterate.ts";
 import { type Method, type MethodName, resolveMethod } from "./methods.ts";
-import { type PreparedProblem, prepareProblem, type Problem } from "./problem.ts";
+import { leave, type PreparedProblem, prepareProblem, type Problem } from "./problem.ts";
 
 /** How a problem is solved. */
 export interface SolveOptions {
@@ -19,7 +19,7 @@ export interface SolveOptions {
   rtol?: number;
   /** Absolute tolerance of an update. Default 1e-6 in f32, 1e-12 in f64. */
   atol?: number;
-  /** Sweeps allowed in a window. Default: its length, but at most 100 where G = ∂f/∂h exactly, 1000 elsewhere. */
+  /** Sweeps allowed in a window. Default: its length, but at most 100 where G = ∂f/∂h exactly and undamped, 1000 elsewhere. */
   maxSweeps?: number;
   /** Where the sweeps start. Default `f0`. */
   guess?: GuessChoice;
@@ -118,9 +118,4 @@ export function enter(step: Step, posed: Problem, options: SolveOptions): Entry 
     leave(problem);
     throw error;
   }
-}
-
-/** Frees what was copied for a solve. */
-export function leave({ temporary }: PreparedProblem): void {
-  for (const copy of temporary) copy.dispose();
 }

@@ -1,5 +1,5 @@
 import { chooseMethod } from "./auto.ts";
-import { type Entry, leave } from "./entry.ts";
+import type { Entry } from "./entry.ts";
 import {
   type Foresight,
   isTurnOf,
@@ -9,6 +9,7 @@ import {
   probe,
   recallForesight,
 } from "./foresight.ts";
+import { leave } from "./problem.ts";
 
 /**
  * Looks at the dynamics of a long solve by `auto` that would be parallel, once for its parameters; while they change, as in

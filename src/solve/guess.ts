@@ -3,7 +3,7 @@ import type { Guess } from "../engine/engine.ts";
 import { describe } from "../core/describe.ts";
 import { place, shapeOf } from "../place.ts";
 import { isTensorLike, memoryOf, type TensorLike } from "../tensor.ts";
-import type { PreparedProblem } from "./problem.ts";
+import { keepFor, type PreparedProblem } from "./problem.ts";
 import type { Solution } from "./solution.ts";
 
 /**
@@ -33,16 +33,20 @@ export function resolveGuess(name: string, choice: GuessChoice, problem: Prepare
   if (!sameShape(shape, wanted)) {
     throw new TypeError(`${context}: guess must have shape ${formatShape(wanted)}, got ${formatShape(shape)}`);
   }
-  return { kind: "given", memory: memoryOf(place(context, "guess", given, problem.device, problem.temporary)) };
+  return {
+    kind: "given",
+    memory: memoryOf(keepFor(problem, place(context, "guess", given, problem.device, problem.temporary))),
+  };
 }
 
 /** A list of trajectories, one for each sequence. */
 function resolveEach(
   context: string,
   choices: readonly (TensorLike | undefined)[],
-  { batch, time, device, temporary }: PreparedProblem,
+  problem: PreparedProblem,
   state: number,
 ): Guess {
+  const { batch, time, device, temporary } = problem;
   if (choices.length !== batch) {
     throw new TypeError(
       `${context}: guess must be one trajectory for each of ${batch} sequences, got a list of ${choices.length}`,
@@ -60,7 +64,7 @@ function resolveEach(
         `${context}: ${what} must have shape ${formatShape([time, state])}, got ${formatShape(shape)}`,
       );
     }
-    return memoryOf(place(context, what, given, device, temporary));
+    return memoryOf(keepFor(problem, place(context, what, given, device, temporary)));
   });
   return memories.every((memory) => memory === null) ? { kind: "f0" } : { kind: "each", memories };
 }

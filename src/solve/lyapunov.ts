@@ -7,7 +7,7 @@ import { programOf, type Step } from "../step.ts";
 import { memoryOf, type TensorLike } from "../tensor.ts";
 import type { StepProgram } from "../trace/program.ts";
 import { estimateGrowth, type LyapunovEstimate } from "./growth_estimate.ts";
-import { type PreparedProblem, prepareProblem, type Problem } from "./problem.ts";
+import { keepFor, leave, type PreparedProblem, prepareProblem, type Problem } from "./problem.ts";
 import { solve } from "./sequence.ts";
 
 /** How {@linkcode lyapunovExponent} estimates. */
@@ -84,7 +84,7 @@ export async function lyapunovExponent(
     const along = { program, params, xs, h0, ys: trajectory, batch, time };
     return await estimateGrowth(engineOf(device), along, vectors, seed);
   } finally {
-    for (const copy of prepared.temporary) copy.dispose();
+    leave(prepared);
     solved?.dispose();
   }
 }
@@ -92,7 +92,7 @@ export async function lyapunovExponent(
 function placeTrajectory(context: string, ys: TensorLike, problem: PreparedProblem, { state }: StepProgram): Memory {
   const { batch, time, batched, device, temporary } = problem;
   const wanted = batched ? [batch, time, state] : [time, state];
-  const placed = place(context, "ys", ys, device, temporary);
+  const placed = keepFor(problem, place(context, "ys", ys, device, temporary));
   if (!sameShape(shapeOf(context, "ys", ys), wanted)) {
     throw new TypeError(`${context}: ys must have shape ${formatShape(wanted)}, got ${formatShape(placed.shape)}`);
   }

@@ -1,4 +1,4 @@
-import { checkKeys } from "../core/describe.ts";
+import { describe } from "../core/describe.ts";
 import type { BlockLayout } from "../trace/pattern.ts";
 import {
   checkMethod,
@@ -9,9 +9,12 @@ import {
   type MethodOptions,
 } from "./methods.ts";
 
-function make(name: MethodName, call: string, options: MethodOptions | ElkOptions, known: readonly string[]): Method {
-  checkKeys(`Cannot make ${call}`, "settings", options, known);
-  return checkMethod(`Cannot make ${call}`, { ...options, name });
+function make(name: MethodName, call: string, options: MethodOptions | ElkOptions): Method {
+  const context = `Cannot make ${call}`;
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new TypeError(`${context}: settings must be a record, got ${describe(options)}`);
+  }
+  return checkMethod(context, { ...options, name });
 }
 
 /**
@@ -110,7 +113,7 @@ export function picard(): Method {
  * ```
  */
 export function quasiDeer(options: MethodOptions & { readonly diagonal?: DiagonalChoice } = {}): Method {
-  return make("quasi-deer", "quasiDeer()", options, ["scale", "clip", "diagonal"]);
+  return make("quasi-deer", "quasiDeer()", options);
 }
 
 /**
@@ -131,7 +134,7 @@ export function quasiDeer(options: MethodOptions & { readonly diagonal?: Diagona
 export function blockDeer(
   options: MethodOptions & { readonly block?: number; readonly layout?: BlockLayout } = {},
 ): Method {
-  return make("block-deer", "blockDeer()", options, ["scale", "clip", "block", "layout"]);
+  return make("block-deer", "blockDeer()", options);
 }
 
 /**
@@ -150,7 +153,7 @@ export function blockDeer(
  * ```
  */
 export function deer(options: MethodOptions = {}): Method {
-  return make("deer", "deer()", options, ["scale", "clip"]);
+  return make("deer", "deer()", options);
 }
 
 /**
@@ -212,7 +215,7 @@ export function deer(options: MethodOptions = {}): Method {
  * ```
  */
 export function elk(options: ElkOptions = {}): Method {
-  return make("elk", "elk()", options, ["damping", "estimate"]);
+  return make("elk", "elk()", options);
 }
 
 /**
@@ -237,5 +240,5 @@ export function elk(options: ElkOptions = {}): Method {
  * ```
  */
 export function quasiElk(options: ElkOptions = {}): Method {
-  return make("quasi-elk", "quasiElk()", options, ["damping", "estimate"]);
+  return make("quasi-elk", "quasiElk()", options);
 }

@@ -1,4 +1,4 @@
-import { describe } from "../core/describe.ts";
+import { checkKeys, describe } from "../core/describe.ts";
 import { checkCount } from "../core/shape.ts";
 import type { BlockLayout, Structure } from "../trace/pattern.ts";
 import type { StepProgram } from "../trace/program.ts";
@@ -124,8 +124,23 @@ export function isNewton({ structure }: StepProgram, transition: Transition): bo
   return covers[transition.kind](structure);
 }
 
-/** The method itself, if its settings are in range, whoever made it. */
+/** What each method may be given. */
+const SETTINGS: Readonly<Record<MethodName, readonly string[]>> = {
+  auto: [],
+  sequential: [],
+  jacobi: [],
+  picard: [],
+  "quasi-deer": ["scale", "clip", "diagonal"],
+  "block-deer": ["scale", "clip", "block", "layout"],
+  deer: ["scale", "clip"],
+  "quasi-elk": ["damping", "estimate"],
+  elk: ["damping", "estimate"],
+};
+
+/** The method itself, if its settings are its own and in range, whoever made it. */
 export function checkMethod<M extends Method>(context: string, method: M): M {
+  const { name, ...settings } = method;
+  checkKeys(context, "settings", settings, SETTINGS[name]);
   const { scale, clip, diagonal, block, layout, damping, estimate } = method;
   if (scale !== undefined && !(scale >= 0 && scale <= 1)) {
     throw new RangeError(`${context}: scale must lie in [0, 1], got ${describe(scale)}`);

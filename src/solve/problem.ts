@@ -4,7 +4,7 @@ import type { Shape, Tree } from "../core/types.ts";
 import { type Device, engineOf } from "../device.ts";
 import { findDevice, place, shapeOf } from "../place.ts";
 import { placeParams } from "../place_params.ts";
-import { isTensorLike, memoryOf, type Tensor, type TensorLike } from "../tensor.ts";
+import { hold, isTensorLike, memoryOf, release, type Tensor, type TensorLike } from "../tensor.ts";
 import type { Memory } from "../engine/engine.ts";
 import type { StepProgram } from "../trace/program.ts";
 
@@ -32,6 +32,8 @@ export interface PreparedProblem {
   readonly batched: boolean;
   /** What was copied to the device for this solve only. */
   readonly temporary: Tensor[];
+  /** What must stay until {@linkcode leave}, whoever disposes it meanwhile. */
+  readonly held: Tensor[];
   /** The same as tensors, what the caller gave or copies of it: what gradients flow to. */
   readonly sources: ProblemSources;
 }
@@ -62,6 +64,8 @@ export function prepareProblem(program: StepProgram, problem: Problem, option: D
     const { batch, time, batched } = sizes;
     const xs = input === 0 ? null : place(context, "xs", problem.xs!, device, temporary);
     const { h0, given } = placeState(context, problem.h0, batch, state, batched, device, temporary);
+    const held = [...new Set([...params, ...(xs === null ? [] : [xs]), h0, given])];
+    for (const tensor of held) hold(tensor);
     return {
       device,
       params: params.map(memoryOf),
@@ -71,12 +75,26 @@ export function prepareProblem(program: StepProgram, problem: Problem, option: D
       time,
       batched,
       temporary,
+      held,
       sources: { params, xs, h0, given },
     };
   } catch (error) {
     for (const copy of temporary) copy.dispose();
     throw error;
   }
+}
+
+/** Keeps a tensor that is read for a problem, too. */
+export function keepFor({ held }: Pick<PreparedProblem, "held">, tensor: Tensor): Tensor {
+  hold(tensor);
+  held.push(tensor);
+  return tensor;
+}
+
+/** Frees what was copied for a problem, and lets go of what was given. */
+export function leave({ temporary, held }: Pick<PreparedProblem, "temporary" | "held">): void {
+  for (const copy of temporary) copy.dispose();
+  for (const tensor of held.splice(0)) release(tensor);
 }
 
 interface Sizes {

@@ -2,12 +2,12 @@ import type { Step } from "../step.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Attempt, begin, joinIterates, lastState, release, start } from "./attempt.ts";
 import { closeAttempt, type Closed, withoutRun } from "./closed.ts";
-import { enter, leave, type SolveOptions } from "./entry.ts";
+import { enter, type SolveOptions } from "./entry.ts";
 import { explainFailure } from "./failure.ts";
 import { foresee, rememberFailure } from "./gate.ts";
 import { iterate } from "./iterate.ts";
 import { emptyVerdict, overall, statsOf } from "./outcome.ts";
-import type { Problem } from "./problem.ts";
+import { leave, type Problem } from "./problem.ts";
 import { recordSolve } from "./record_solve.ts";
 import { createSolution, type Solution, SolveError } from "./solution.ts";
 
@@ -87,6 +87,8 @@ async function conclude(attempt: Attempt, closed: Closed, yT: Tensor, aborted: b
  * what the device binds; sweeps are recorded ahead, and the device is read once, after 32, 64, ... of them and at the end; the
  * method `auto` may look at the dynamics before.
  *
+ * What is given may be disposed as soon as this has been called: its memory stays while it is read.
+ *
  * Throws (rejects with) a `TypeError` or `RangeError` for arguments that do not fit, a {@linkcode SolveError} if the solve
  * fails, the signal's reason if it is aborted, a `DeviceError` if the device is gone or full.
  *
@@ -158,7 +160,8 @@ export async function solve(step: Step, problem: Problem, options: SolveOptions 
 
 /**
  * {@linkcode solve} that returns at once: all `maxSweeps` sweeps are queued on the device, which skips those that it does not
- * need (the CPU engine does the work before it returns), and only `verdict()` waits. `signal` and `onProgress` are not served.
+ * need (the CPU engine does the work before it returns), and only `verdict()` waits. `signal` and `onProgress` are not served, and
+ * `auto` knows nothing of the dynamics of a step that no `solve` has met before.
  *
  * The caller disposes `ys` and `yT`, or `verdict()`'s solution, or a scope or gradient does. Beside them only copies of host arrays
  * are held, until `ys` goes or the verdict is there, and a few words a sequence on the device: those of up to thousands of solves

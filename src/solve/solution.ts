@@ -14,7 +14,10 @@ export interface SolveStats {
   readonly sweeps: number;
   /** Sweeps of each sequence: one that has converged stops. */
   readonly sequenceSweeps: readonly number[];
-  /** max over the sequence of |h⁺ - h| / (atol + rtol |h⁺|) after each sweep, the largest of the batch. */
+  /**
+   * max over the sequence of |h⁺ - h| / (atol + rtol |h⁺|) after each sweep, the largest of the batch. The last one may be large
+   * where the sweep before had made all but the last steps exact.
+   */
   readonly residuals: readonly number[];
   /** Per sequence of the batch. */
   readonly converged: readonly boolean[];

@@ -15,7 +15,7 @@ import { tangentOf } from "../trace/tangent.ts";
 import type { SolveOptions } from "./entry.ts";
 import { chooseMethod } from "./auto.ts";
 import { transitionOf } from "./methods.ts";
-import { type PreparedProblem, prepareProblem, type Problem } from "./problem.ts";
+import { leave, type PreparedProblem, prepareProblem, type Problem } from "./problem.ts";
 import { runProgram } from "./run_program.ts";
 import { solve } from "./sequence.ts";
 import type { Solution } from "./solution.ts";
@@ -111,7 +111,7 @@ export async function solveJvp(
     solution.dispose();
     throw error;
   } finally {
-    for (const copy of prepared?.temporary ?? []) copy.dispose();
+    if (prepared !== undefined) leave(prepared);
   }
 }
 

@@ -12,7 +12,7 @@ import { isShape } from "../trace/parameters.ts";
 import { pullBackSolve, type SolvedJob } from "./adjoint.ts";
 import type { SolveOptions } from "./entry.ts";
 import type { MethodName } from "./methods.ts";
-import { prepareProblem, type Problem } from "./problem.ts";
+import { leave, prepareProblem, type Problem } from "./problem.ts";
 import { solve } from "./sequence.ts";
 import type { Solution } from "./solution.ts";
 
@@ -48,7 +48,7 @@ export interface SolveVjp extends Disposable {
  * λ, with the structure of Jᵀ: by a scan where that pays, else, as on the CPU and for dense steps of many states, one step after the
  * other; `stats` of the gradients say which.
  *
- * Between the passes only the solution is kept. Cost: one evaluation of f and its pullback at all (b, t), one scan; memory 4 D + 2 I
+ * Between the passes the solution is kept, and what was given, until it is disposed, also if its owner disposes it before. Cost: one evaluation of f and its pullback at all (b, t), one scan; memory 4 D + 2 I
  * words a step beside the cotangents. Throws what {@linkcode solve} throws; `pullback` a `TypeError` if `ysBar` does not fit.
  *
  * Lim, Zhu, Selfridge & Kasim, ICLR 2024, arXiv 2309.12252, appendix; Christianson 1994, doi 10.1080/10556789408805572.
@@ -72,7 +72,7 @@ export async function solveVjp(step: Step, problem: Problem, options: SolveOptio
   const solution = await solve(step, problem, options);
   const context = `Cannot differentiate "${program.name}"`;
   const prepared = prepareProblem(program, problem, options.device ?? solution.ys.device);
-  const { device, temporary, batch, batched } = prepared;
+  const { device, batch, batched } = prepared;
   const job: SolvedJob = { ...prepared, program, ys: memoryOf(solution.ys) };
   hold(solution.ys);
   const single = batched && problem.h0 !== undefined && problem.h0.shape.length === 1;
@@ -81,7 +81,7 @@ export async function solveVjp(step: Step, problem: Problem, options: SolveOptio
     if (disposed) return;
     disposed = true;
     release(solution.ys);
-    for (const copy of temporary) copy.dispose();
+    leave(prepared);
     solution.dispose();
   };
   const pullback = (ysBar: TensorLike): Gradients => {

@@ -161,6 +161,16 @@ testRefusals("options that do not fit", [
     "Cannot solve by quasi-deer: probes must be a whole number of at least 1, got -1",
   ],
   [
+    (device) => solve(cell, { params, xs }, { device, method: { name: "elk", damping: 0.1, scale: 0.5 } }),
+    TypeError,
+    "Cannot solve by elk: settings may have damping, estimate, got scale",
+  ],
+  [
+    (device) => solve(cell, { params, xs }, { device, method: { name: "jacobi", clip: 1 } }),
+    TypeError,
+    "Cannot solve by jacobi: settings must be empty, got clip",
+  ],
+  [
     (device) => solve(cell, { params, xs }, { device, method: { name: "quasi-deer", diagonal: wrong(null) } }),
     RangeError,
     'Cannot solve by quasi-deer: diagonal must be "exact" or { probes }, got null',

@@ -208,3 +208,25 @@ testOn(MACHINES, "a large damping keeps the iterate, and is not taken for conver
     }
   }
 });
+
+testOn(ON_CPU, "the smoother's first solve of a step may have one row", async (device, { epsilon }) => {
+  for (const window of [undefined, 1]) {
+    const time = window === undefined ? 1 : 6;
+    const henon = defineStep({
+      name: "henon",
+      state: 2,
+      input: 0,
+      params: {},
+      step: ({ h }) => {
+        const [x, y] = [ops.slice(h, 0, 1), ops.slice(h, 1, 2)];
+        return ops.concat(ops.add(ops.sub(1, ops.mul(1.4, ops.mul(x, x))), y), ops.mul(0.3, x));
+      },
+    });
+    const options = { device, method: elk({ damping: 0.1, estimate: "smoother" }), ...(window && { window }) } as const;
+    using solution = await solve(henon, { params: {}, time, h0: host([0.1, 0.1], [2]) }, options);
+    let [x, y] = [0.1, 0.1];
+    const expected: number[] = [];
+    for (let t = 0; t < time; t++) expected.push(...[x, y] = [1 - 1.4 * x * x + y, 0.3 * x]);
+    assertClose(await read(solution.ys), expected, 64 * epsilon, "ys");
+  }
+});

@@ -42,7 +42,8 @@ export function createSmoother(
   const round = dtype === "f32" ? Math.fround : (v: number): number => v;
   const works = Array.from({ length: count }, () => createWork(size));
   const [s, before] = [new Float64Array(size), new Float64Array(size)];
-  let [F, G, S, X] = [s, s, s, s];
+  const none = new Float64Array();
+  let [F, G, S, X] = [none, none, none, none];
   return (arrays, OLD, OUT, GUESS, START, range, { atol, rtol }, report) => {
     const { from, to, limit, damping } = range;
     const [c, kappa] = [1 / (1 + damping), damping / (1 + damping)];
