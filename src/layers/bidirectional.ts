@@ -1,21 +1,12 @@
-import { checkKeys, describe } from "../core/describe.ts";
-import type { Tree } from "../core/types.ts";
 import { concat } from "../map/concat.ts";
-import { findDevice, place } from "../place.ts";
-import { isTensorLike, type Tensor, type TensorLike } from "../tensor.ts";
 import { joinDirections } from "./directions.ts";
-import { InnerStates } from "./inner_states.ts";
-import { createRun, LAYER_OPTIONS, type LayerOptions, type LayerParts, optionsWithin } from "./layer_options.ts";
+import { createRun } from "./layer_options.ts";
 import type { SequenceLayer } from "./linear_layer.ts";
 import { checkIsLayer, reversed } from "./reversed.ts";
+import { type Combine, type LayerOfLayers, runInner } from "./run_inner.ts";
 import { seedAfter } from "./seeds.ts";
 
-interface Directions {
-  readonly name: string;
-  readonly layers: readonly [forward: SequenceLayer, backward: SequenceLayer];
-}
-
-const NAMES = ["forward", "backward"] as const;
+const sideBySide: Combine = (step, xs) => concat([step(0, xs), step(1, xs)]);
 
 /**
  * Two layers over the same inputs, one forward and one backward in time, their outputs side by side: `y[t] = [forward(x)[t],
@@ -57,7 +48,7 @@ export function bidirectional(forward: SequenceLayer, backward?: SequenceLayer):
   checkIsLayer(context, "the backward layer", other);
   checkPair(context, forward, other);
   const name = `bidirectional ${forward.name}`;
-  const both: Directions = { name, layers: [forward, other] };
+  const both: LayerOfLayers = { name, layers: [forward, other], names: ["forward", "backward"] };
   return {
     name,
     input: forward.input,
@@ -71,8 +62,8 @@ export function bidirectional(forward: SequenceLayer, backward?: SequenceLayer):
       forward: forward.init(device, { ...options, seed }),
       backward: other.init(device, { ...options, seed: seedAfter(seed, [forward.params]) }),
     }),
-    apply: (params, xs, options = {}) => runBoth(both, params, xs, options, false).ys!,
-    run: (params, xs, options = {}) => createRun(runBoth(both, params, xs, options, true)),
+    apply: (params, xs, options = {}) => runInner(both, params, xs, options, false, sideBySide).ys!,
+    run: (params, xs, options = {}) => createRun(runInner(both, params, xs, options, true, sideBySide)),
   };
 }
 
@@ -92,48 +83,5 @@ function checkPair(context: string, forward: SequenceLayer, backward: SequenceLa
   if (pools !== backward.pools) {
     const one = pools ? forward : backward;
     throw new TypeError(`${context}: both layers must keep the steps, or none, got "${one.name}", which does not`);
-  }
-}
-
-function runBoth(
-  { name, layers }: Directions,
-  params: Tree<TensorLike>,
-  xs: TensorLike,
-  options: LayerOptions,
-  wantStates: boolean,
-): LayerParts {
-  const context = `Cannot apply "${name}"`;
-  checkKeys(context, "options", options, LAYER_OPTIONS);
-  checkKeys(context, "params", params, NAMES);
-  const device = findDevice(context, options.device, [params, xs, options.h0, options.carry]);
-  const temporary: Tensor[] = [];
-  let states: InnerStates | undefined;
-  let ys: Tensor | undefined;
-  try {
-    if (!isTensorLike(xs)) {
-      throw new TypeError(`${context}: xs must be a tensor or { data, shape }, got ${describe(xs)}`);
-    }
-    states = new InnerStates(context, layers, xs, options, device, temporary);
-    const values = place(context, "xs", xs, device, temporary);
-    const outputs: Tensor[] = [];
-    for (const [k, layer] of layers.entries()) {
-      const tree = params[NAMES[k]!];
-      if (typeof tree !== "object" || tree === null || isTensorLike(tree)) {
-        throw new TypeError(`${context}: params.${NAMES[k]} must be a record of arrays, got ${describe(tree)}`);
-      }
-      const given: LayerOptions = { ...optionsWithin({ ...options, device }, NAMES[k]!), ...states.startOf(k) };
-      const run = wantStates ? layer.run(tree, values, given) : { ys: layer.apply(tree, values, given) };
-      temporary.push(run.ys);
-      outputs.push(run.ys);
-      if ("hT" in run) states.add(run);
-    }
-    ys = concat(outputs);
-    return wantStates ? { ys, ...states.join() } : { ys };
-  } catch (error) {
-    ys?.dispose();
-    states?.free();
-    throw error;
-  } finally {
-    for (const tensor of temporary) tensor.dispose();
   }
 }

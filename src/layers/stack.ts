@@ -1,19 +1,12 @@
-import { checkKeys, describe } from "../core/describe.ts";
+import { describe } from "../core/describe.ts";
 import type { ShapeTree, Tree } from "../core/types.ts";
-import { findDevice, place } from "../place.ts";
-import { isTensorLike, type Tensor, type TensorLike } from "../tensor.ts";
+import type { Tensor } from "../tensor.ts";
 import { joinDirections } from "./directions.ts";
-import { InnerStates } from "./inner_states.ts";
-import { createRun, LAYER_OPTIONS, type LayerOptions, type LayerParts, optionsWithin } from "./layer_options.ts";
+import { createRun } from "./layer_options.ts";
 import type { SequenceLayer } from "./linear_layer.ts";
 import { checkIsLayer } from "./reversed.ts";
+import { type Combine, type LayerOfLayers, runInner } from "./run_inner.ts";
 import { seedAfter } from "./seeds.ts";
-
-/** Layers of one stack, in the order in which they are applied. */
-interface StackOf {
-  readonly name: string;
-  readonly layers: readonly SequenceLayer[];
-}
 
 const nameOf = (k: number): string => `layer${k}`;
 
@@ -65,7 +58,9 @@ export function stack(layers: readonly SequenceLayer[]): SequenceLayer {
   }
   const own: readonly SequenceLayer[] = [...layers];
   const total = (size: (layer: SequenceLayer) => number): number => own.reduce((sum, layer) => sum + size(layer), 0);
-  const all: StackOf = { name: `stack of ${own.map(({ name }) => name).join(", ")}`, layers: own };
+  const name = `stack of ${own.map(({ name }) => name).join(", ")}`;
+  const all: LayerOfLayers = { name, layers: own, names: own.map((_, k) => nameOf(k)) };
+  const chain: Combine = (step, xs) => own.reduce((values, _, k) => step(k, values), xs);
   return {
     name: all.name,
     input: own[0]!.input,
@@ -82,59 +77,7 @@ export function stack(layers: readonly SequenceLayer[]): SequenceLayer {
           layer.init(device, { ...options, seed: seedAfter(seed, own.slice(0, k).map(({ params }) => params)) }),
         ]),
       ),
-    apply: (params, xs, options = {}) => runStack(all, params, xs, options, false).ys!,
-    run: (params, xs, options = {}) => createRun(runStack(all, params, xs, options, true)),
+    apply: (params, xs, options = {}) => runInner(all, params, xs, options, false, chain).ys!,
+    run: (params, xs, options = {}) => createRun(runInner(all, params, xs, options, true, chain)),
   };
-}
-
-/** The trees of all layers; nothing need be said of a layer that has no parameters. */
-function treesOf(context: string, params: Tree<TensorLike>, layers: readonly SequenceLayer[]): Tree<TensorLike>[] {
-  checkKeys(context, "params", params, layers.map((_, k) => nameOf(k)));
-  return layers.map((layer, k) => {
-    const value = params[nameOf(k)];
-    if (value === undefined && Object.keys(layer.params).length === 0) return {};
-    if (typeof value === "object" && value !== null && !isTensorLike(value)) return value;
-    throw new TypeError(`${context}: params.${nameOf(k)} must be a record of arrays, got ${describe(value)}`);
-  });
-}
-
-function runStack(
-  { name, layers }: StackOf,
-  params: Tree<TensorLike>,
-  xs: TensorLike,
-  options: LayerOptions,
-  wantStates: boolean,
-): LayerParts {
-  const context = `Cannot apply "${name}"`;
-  checkKeys(context, "options", options, LAYER_OPTIONS);
-  const trees = treesOf(context, params, layers);
-  const device = findDevice(context, options.device, [params, xs, options.h0, options.carry]);
-  const temporary: Tensor[] = [];
-  let ys: Tensor | undefined;
-  let states: InnerStates | undefined;
-  try {
-    if (!isTensorLike(xs)) {
-      throw new TypeError(`${context}: xs must be a tensor or { data, shape }, got ${describe(xs)}`);
-    }
-    states = new InnerStates(context, layers, xs, options, device, temporary);
-    let values = place(context, "xs", xs, device, temporary);
-    for (const [k, layer] of layers.entries()) {
-      const given: LayerOptions = { ...optionsWithin({ ...options, device }, nameOf(k)), ...states.startOf(k) };
-      let next: Tensor;
-      if (wantStates) {
-        const run = layer.run(trees[k]!, values, given);
-        states.add(run);
-        next = run.ys;
-      } else next = layer.apply(trees[k]!, values, given);
-      ys?.dispose();
-      ys = values = next;
-    }
-    return wantStates ? { ys: ys!, ...states.join() } : { ys: ys! };
-  } catch (error) {
-    ys?.dispose();
-    states?.free();
-    throw error;
-  } finally {
-    for (const tensor of temporary) tensor.dispose();
-  }
 }

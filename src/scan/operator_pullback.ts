@@ -1,23 +1,14 @@
 import { type Device, engineOf } from "../device.ts";
-import type { Engine, Memory } from "../engine/engine.ts";
+import type { Engine, Memory, OperatorScanJob } from "../engine/engine.ts";
 import { pullBackSolve, type SolvedJob } from "../solve/adjoint.ts";
 import { rowAt } from "../solve/run_program.ts";
 import { sumProgram } from "../tape.ts";
 import { packedRows } from "../trace/packed_rows.ts";
-import type { RowProgram } from "../trace/rows.ts";
 import { elementWords, operatorStep } from "./operator_step.ts";
 
 /** One call of `associativeScan`, as its pullback needs it. */
-export interface ScannedElements {
+export interface ScannedElements extends OperatorScanJob {
   readonly device: Device;
-  readonly program: RowProgram;
-  readonly params: readonly Memory[];
-  /** `(B, T, size)` each, and so the outputs. */
-  readonly inputs: readonly Memory[];
-  readonly outputs: readonly Memory[];
-  readonly batch: number;
-  readonly time: number;
-  readonly reverse: boolean;
 }
 
 /** What flows back to parameters, and rows `(B, T, words)` of what flows back to elements. */

@@ -1,9 +1,11 @@
 import { DeviceError } from "../core/errors.ts";
 import type { Verdict } from "../engine/engine.ts";
 import { hold, memoryOf, release as letGo, type Tensor, whenDisposed } from "../tensor.ts";
-import { type Attempt, freeIterates } from "./attempt.ts";
+import { type Attempt, freeIterates, lastState, release } from "./attempt.ts";
+import { iterate } from "./iterate.ts";
 import { emptyVerdict } from "./outcome.ts";
 import { leave } from "./problem.ts";
+import { recordSolve } from "./record_solve.ts";
 
 /** What is left of a solve that was recorded: how it ended, and where to look if it has failed. */
 export interface Closed {
@@ -13,6 +15,21 @@ export interface Closed {
   isReadable(): boolean;
   /** Frees what was kept to be looked at. */
   release(): void;
+}
+
+/** Records all sweeps of a solve, and answers with the last state; frees everything if that fails. */
+export function recordSweeps(attempt: Attempt): Tensor {
+  let yT: Tensor | undefined;
+  try {
+    for (const _ of iterate(attempt.engine, attempt.run, attempt.maxSweeps, attempt.errorKind));
+    yT = lastState(attempt);
+    recordSolve(attempt, yT);
+    return yT;
+  } catch (error) {
+    yT?.dispose();
+    release(attempt, true);
+    throw error;
+  }
 }
 
 /**
@@ -34,14 +51,14 @@ export function closeAttempt(attempt: Attempt, whole: boolean): Closed {
   const empty = job.time === 0 ? emptyVerdict(attempt) : undefined;
   let asked = false;
   let released = false;
-  const release = (): void => {
+  const letAllGo = (): void => {
     if (released) return;
     released = true;
     for (const copy of kept) letGo(copy);
     freeIterates(engine, { iterates });
   };
   whenDisposed(ys, () => {
-    if (!asked) release();
+    if (!asked) letAllGo();
   });
   return {
     read() {
@@ -49,7 +66,7 @@ export function closeAttempt(attempt: Attempt, whole: boolean): Closed {
       return empty === undefined ? verdict() : Promise.resolve(empty);
     },
     isReadable: () => !released && [...sources].every(isThere),
-    release,
+    release: letAllGo,
   };
 }
 

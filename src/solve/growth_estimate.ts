@@ -1,9 +1,10 @@
 import { createRandom } from "../core/random.ts";
-import type { Engine, Memory } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
 import { topological } from "../trace/graph.ts";
 import { GONE, growthOf } from "../trace/growth.ts";
 import { packedRows } from "../trace/packed_rows.ts";
 import type { StepProgram } from "../trace/program.ts";
+import type { SolvedJob } from "./adjoint.ts";
 import { rowAt, runProgram } from "./run_program.ts";
 
 /** The largest Lyapunov exponent along a trajectory. */
@@ -15,18 +16,7 @@ export interface LyapunovEstimate {
 }
 
 /** A trajectory and what it belongs to. */
-export interface Trajectory {
-  readonly program: StepProgram;
-  readonly params: readonly Memory[];
-  /** `(B, T, I)` */
-  readonly xs: Memory | null;
-  /** `(B, D)` */
-  readonly h0: Memory;
-  /** `(B, T, D)` */
-  readonly ys: Memory;
-  readonly batch: number;
-  readonly time: number;
-}
+export type Trajectory = Omit<SolvedJob, "device">;
 
 /** Steps of a chunk on an engine that runs chunks side by side, and at most how many there are. */
 const CHUNK_STEPS = 1024;

@@ -179,7 +179,10 @@ export function resolveMethod(
 ): (Method & { readonly name: keyof typeof METHODS }) | null {
   const method = typeof choice === "string" ? { name: choice } : choice;
   const name = method?.name;
-  if (name === "auto") return null;
+  if (name === "auto") {
+    checkMethod("Cannot solve by auto", method);
+    return null;
+  }
   if (!Object.hasOwn(METHODS, name)) {
     const known = ["auto", ...Object.keys(METHODS)].join(", ");
     throw new RangeError(`Cannot solve: method must be one of ${known}, got ${describe(name ?? choice)}`);

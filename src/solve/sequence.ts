@@ -1,7 +1,7 @@
 import type { Step } from "../step.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Attempt, begin, joinIterates, lastState, release, start } from "./attempt.ts";
-import { closeAttempt, type Closed, withoutRun } from "./closed.ts";
+import { closeAttempt, type Closed, recordSweeps, withoutRun } from "./closed.ts";
 import { enter, type SolveOptions } from "./entry.ts";
 import { explainFailure } from "./failure.ts";
 import { foresee, rememberFailure } from "./gate.ts";
@@ -181,18 +181,9 @@ export async function solve(step: Step, problem: Problem, options: SolveOptions 
  */
 export function enqueueSolve(step: Step, problem: Problem, options: SolveOptions = {}): EnqueuedSolve {
   const attempt = begin(step, problem, options);
-  let yT: Tensor | undefined;
-  try {
-    for (const _ of iterate(attempt.engine, attempt.run, attempt.maxSweeps, attempt.errorKind));
-    yT = lastState(attempt);
-    recordSolve(attempt, yT);
-  } catch (error) {
-    yT?.dispose();
-    release(attempt, true);
-    throw error;
-  }
+  const yT = recordSweeps(attempt);
   const closed = closeAttempt(attempt, true);
-  const [rest, end] = [withoutRun(attempt), yT];
+  const rest = withoutRun(attempt);
   let verdict: Promise<Solution> | undefined;
-  return { ys: attempt.ys, yT: end, verdict: () => verdict ??= conclude(rest, closed, end, false) };
+  return { ys: attempt.ys, yT, verdict: () => verdict ??= conclude(rest, closed, yT, false) };
 }

@@ -1,13 +1,11 @@
 import type { Step } from "../step.ts";
 import type { Tensor } from "../tensor.ts";
-import { type Attempt, begin, lastState, release } from "./attempt.ts";
-import { closeAttempt, type Closed, withoutRun } from "./closed.ts";
+import { type Attempt, begin, release } from "./attempt.ts";
+import { closeAttempt, type Closed, recordSweeps, withoutRun } from "./closed.ts";
 import type { SolveOptions } from "./entry.ts";
 import { explainFailure } from "./failure.ts";
-import { iterate } from "./iterate.ts";
 import { overall, statsOf } from "./outcome.ts";
 import type { Problem } from "./problem.ts";
-import { recordSolve } from "./record_solve.ts";
 import { createSolution, type Solution, SolveError } from "./solution.ts";
 
 /** A solve among other functions, which wait for nothing. */
@@ -26,26 +24,17 @@ export interface ModelSolve {
  */
 export function solveWithin(step: Step, problem: Problem, options: SolveOptions, watched: boolean): ModelSolve {
   const attempt = begin(step, problem, options, !watched);
-  const { engine, run, ys, maxSweeps } = attempt;
-  let yT: Tensor | undefined;
-  try {
-    for (const _ of iterate(engine, run, maxSweeps, null));
-    yT = lastState(attempt);
-    recordSolve(attempt, yT);
-  } catch (error) {
-    yT?.dispose();
-    release(attempt, true);
-    throw error;
-  }
+  const { ys } = attempt;
+  const yT = recordSweeps(attempt);
   if (!watched) {
     release(attempt, false);
     return { ys, yT };
   }
   // Of what was made for this solve alone the first states are looked at if it has failed, and they are small.
   const closed = closeAttempt(attempt, false);
-  const [rest, end] = [withoutRun(attempt), yT];
+  const rest = withoutRun(attempt);
   let verdict: Promise<Solution> | undefined;
-  return { ys, yT, verdict: () => verdict ??= report(rest, closed, end) };
+  return { ys, yT, verdict: () => verdict ??= report(rest, closed, yT) };
 }
 
 async function report(attempt: Attempt, closed: Closed, yT: Tensor): Promise<Solution> {

@@ -5,18 +5,7 @@ import { kalmanFilter, kalmanSmoother, type LinearGaussianModel, openDevice, ten
 import { createRandom } from "../../src/core/random.ts";
 import { host } from "../solve/arrays.ts";
 import { readPosterior, smooth } from "./posteriors.ts";
-
-const ones = (...shape: number[]) => host(new Array<number>(shape.reduce((a, b) => a * b, 1)).fill(1), shape);
-const eye = (n: number) => host(Array.from({ length: n * n }, (_, e) => Number(e % (n + 1) === 0)), [n, n]);
-
-const MODEL: LinearGaussianModel = {
-  initialMean: ones(2),
-  initialCovariance: eye(2),
-  dynamics: ones(2, 2),
-  dynamicsCovariance: eye(2),
-  emission: ones(3, 2),
-  emissionCovariance: eye(3),
-};
+import { eye, MODEL, ones } from "./some_model.ts";
 
 Deno.test("covariances: singular covariances are some, whatever rounding makes of them", async () => {
   await using device = await openDevice({ backend: "cpu" });

@@ -16,18 +16,7 @@ import {
 import { testOnGpu } from "../engine/webgpu/adapter.ts";
 import { host } from "../solve/arrays.ts";
 import { watchMemory } from "../solve/memory.ts";
-
-const ones = (...shape: number[]) => host(new Array<number>(shape.reduce((a, b) => a * b, 1)).fill(1), shape);
-const eye = (n: number) => host(Array.from({ length: n * n }, (_, e) => Number(e % (n + 1) === 0)), [n, n]);
-
-const MODEL: LinearGaussianModel = {
-  initialMean: ones(2),
-  initialCovariance: eye(2),
-  dynamics: ones(2, 2),
-  dynamicsCovariance: eye(2),
-  emission: ones(3, 2),
-  emissionCovariance: eye(3),
-};
+import { eye, MODEL, ones } from "./some_model.ts";
 const YS = ones(5, 3);
 
 const SIGHT = [1, 0, 0, 0, 1, 0, 0, 0, 1];

@@ -1,12 +1,11 @@
 // Sequences of unequal lengths, against each of them cut and run by itself.
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { dense, type Device, gru, openDevice, pool, recurrent, stack, tensor, toDevice } from "../../mod.ts";
-import { engineOf } from "../../src/device.ts";
 import { gilr } from "../../src/layers/gilr.ts";
 import { assertClose, host, numbers, read, rowOf } from "../solve/arrays.ts";
 import { MACHINES, PRECISE, someOf, testOn } from "../solve/machines.ts";
-import { watchMemory } from "../solve/memory.ts";
+import { failEachAllocation, watchMemory } from "../solve/memory.ts";
 import { someInputs, someParams, treeOf } from "./cases.ts";
 import { CASES, cut, type Inputs, LENGTHS, SOME_CASES, someBatch, TIME } from "./lengths_cases.ts";
 
@@ -47,25 +46,12 @@ testOn(MACHINES, "lengths: what a layer takes it gives back, also where it fails
     const { xs, h0, carry } = someBatch(layer);
     const given = { h0: tensor(device, h0), ...(carry && { carry: tensor(device, carry) }), lengths: LENGTHS };
     const ledger = watchMemory(device);
-    const engine = engineOf(device);
-    const { allocate } = engine;
     for (const start of [given, { lengths: LENGTHS }]) {
-      for (let failing = 0, failed = true; failed; failing++) {
-        let count = 0;
-        engine.allocate = (dtype, length, label) => {
-          if (count++ === failing) throw new RangeError("no memory");
-          return allocate.call(engine, dtype, length, label);
-        };
-        failed = false;
-        try {
-          layer.run(params, xs, start).dispose();
-        } catch (error) {
-          assert(error instanceof RangeError && error.message === "no memory", `${name}: ${error}`);
-          failed = true;
-        }
-        engine.allocate = allocate;
-        assertEquals(ledger.held(), [], `${name}, allocation ${failing}`);
-      }
+      failEachAllocation(
+        device,
+        () => layer.run(params, xs, start).dispose(),
+        (failing) => assertEquals(ledger.held(), [], `${name}, allocation ${failing}`),
+      );
     }
     // What was given is still there.
     layer.run(params, xs, given).dispose();

@@ -16,7 +16,7 @@ import { isTensor } from "../../src/tensor.ts";
 import { testOnGpu } from "../engine/webgpu/adapter.ts";
 import { host, read } from "../solve/arrays.ts";
 import { MACHINES, PRECISE, testOn } from "../solve/machines.ts";
-import { watchMemory } from "../solve/memory.ts";
+import { failEachAllocation, watchMemory } from "../solve/memory.ts";
 import { LAYER_CASES, someInputs, someParams, treeOf } from "./cases.ts";
 
 const LAYERS: readonly (() => SequenceLayer)[] = [
@@ -53,28 +53,14 @@ testOn(MACHINES, "layers: a failure on the way leaves nothing", (device) => {
     const params = toDevice(device, treeOf(someParams(layer)));
     const { xs, h0 } = someInputs(layer, 2, 9);
     const ledger = watchMemory(device);
-    const engine = engineOf(device);
-    const { allocate } = engine;
-    // The first, the second, ... allocation fails, until none is left to fail.
-    for (let failing = 0, failed = true; failed; failing++) {
-      let count = 0;
-      failed = false;
-      engine.allocate = (...args) => {
-        if (count++ === failing) {
-          failed = true;
-          throw new Error("no memory");
-        }
-        return allocate.apply(engine, args);
-      };
-      try {
+    failEachAllocation(
+      device,
+      () => {
         const { ys, hT, carry } = layer.run(params, xs, { h0 });
         for (const answer of [ys, hT, carry]) answer?.dispose();
-      } catch (error) {
-        assertEquals((error as Error).message, "no memory");
-      }
-      assertEquals(ledger.held(), [], `${layer.name}, when allocation ${failing} fails`);
-    }
-    engine.allocate = allocate;
+      },
+      (failing) => assertEquals(ledger.held(), [], `${layer.name}, when allocation ${failing} fails`),
+    );
   }
   return Promise.resolve();
 });

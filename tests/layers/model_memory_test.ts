@@ -33,7 +33,7 @@ import { isTensor } from "../../src/tensor.ts";
 import { testOnGpu } from "../engine/webgpu/adapter.ts";
 import { read } from "../solve/arrays.ts";
 import { MACHINES, testOn } from "../solve/machines.ts";
-import { watchMemory } from "../solve/memory.ts";
+import { failEachAllocation, watchMemory } from "../solve/memory.ts";
 import { someInputs, someParams, treeOf } from "./cases.ts";
 import { goldenTree, TWO_LAYERS, twoLayers } from "./models.ts";
 
@@ -115,30 +115,16 @@ testOn(MACHINES, "models: a failure on the way leaves nothing", (device) => {
     const params = toDevice(device, treeOf(someParams(model)));
     const { xs, h0 } = someInputs(model, 2, 3);
     const ledger = watchMemory(device);
-    const engine = engineOf(device);
-    const { allocate } = engine;
     const lengths = name === "two layers and a head" ? undefined : [3, 2];
     for (const options of [{}, { lengths }]) {
-      // The first, the second, ... allocation fails, until none is left to fail.
-      for (let failing = 0, failed = true; failed; failing++) {
-        let count = 0;
-        failed = false;
-        engine.allocate = (...args) => {
-          if (count++ === failing) {
-            failed = true;
-            throw new Error("no memory");
-          }
-          return allocate.apply(engine, args);
-        };
-        try {
+      failEachAllocation(
+        device,
+        () => {
           const { ys, hT } = model.run(params, xs, { h0, ...options });
           for (const answer of [ys, hT]) answer.dispose();
-        } catch (error) {
-          assertEquals((error as Error).message, "no memory");
-        }
-        engine.allocate = allocate;
-        assertEquals(ledger.held(), [], `${name}, when allocation ${failing} fails`);
-      }
+        },
+        (failing) => assertEquals(ledger.held(), [], `${name}, when allocation ${failing} fails`),
+      );
     }
   }
   return Promise.resolve();

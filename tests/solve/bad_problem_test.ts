@@ -166,6 +166,11 @@ testRefusals("options that do not fit", [
     "Cannot solve by elk: settings may have damping, estimate, got scale",
   ],
   [
+    (device) => solve(cell, { params, xs }, { device, method: { name: "auto", scale: 0.1 } }),
+    TypeError,
+    "Cannot solve by auto: settings must be empty, got scale",
+  ],
+  [
     (device) => solve(cell, { params, xs }, { device, method: { name: "jacobi", clip: 1 } }),
     TypeError,
     "Cannot solve by jacobi: settings must be empty, got clip",

@@ -33,3 +33,31 @@ export function watchMemory(device: Device): Ledger {
   };
   return { held: () => [...held.values()].sort() };
 }
+
+/**
+ * Runs something again and again: the first, the second, ... allocation of the engine fails, until none is left to fail.
+ * `check` is called after each run, with the number of the allocation that was to fail.
+ */
+export function failEachAllocation(device: Device, run: () => void, check: (failing: number) => void): void {
+  const engine = engineOf(device);
+  const { allocate } = engine;
+  for (let failing = 0, failed = true; failed; failing++) {
+    let count = 0;
+    failed = false;
+    engine.allocate = (...args): Memory => {
+      if (count++ === failing) {
+        failed = true;
+        throw new Error("no memory");
+      }
+      return allocate.apply(engine, args);
+    };
+    try {
+      run();
+    } catch (error) {
+      if (!(error instanceof Error) || error.message !== "no memory") throw error;
+    } finally {
+      engine.allocate = allocate;
+    }
+    check(failing);
+  }
+}
