@@ -151,6 +151,8 @@ testOn(MACHINES, "scopes of others that come and go take nothing of a training",
           for (let k = 0; k < length; k++) await Promise.resolve();
         });
         for (let k = 0; k < wait; k++) await Promise.resolve();
+        // Promises alone would leave no turn to the device, and to timers.
+        if (wait === 0) await new Promise((resolve) => setTimeout(resolve, 0));
       }
     })();
     assertEquals(await finished, expected, `scopes of ${length} turns`);
